@@ -1,0 +1,1 @@
+"""How any component talks to an API server."""

@@ -1,0 +1,1 @@
+"""The cgroup tree of pods: QoS classes, limits, pressure."""

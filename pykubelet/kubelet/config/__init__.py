@@ -1,0 +1,1 @@
+"""KubeletConfiguration: read, defaulted, checked."""

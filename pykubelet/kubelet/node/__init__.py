@@ -1,0 +1,1 @@
+"""What the node reports and protects: conditions, capacity, eviction, garbage, stats."""

@@ -1,0 +1,1 @@
+"""A pod's life: what to do next (pure), who does it, what is reported."""

@@ -1,0 +1,1 @@
+"""The container runtime behind its CRI socket, and what a pod looks like to it."""

@@ -1,0 +1,1 @@
+"""Volumes: one file a type, mounted under the pod's own folder."""

@@ -1,0 +1,1 @@
+"""Links, bridges, routes and addresses by netlink; address leases; the CNI operations."""

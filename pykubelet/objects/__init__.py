@@ -1,0 +1,1 @@
+"""What a Kubernetes object is: kinds, schema, defaults, validation, patches, wire formats. Pure."""

@@ -1,0 +1,1 @@
+"""Wire formats: protobuf messages made from compact tables."""

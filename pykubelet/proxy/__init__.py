@@ -1,0 +1,1 @@
+"""Services into packet rules: a pure model and two backends."""

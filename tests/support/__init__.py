@@ -1,0 +1,1 @@
+"""What several tests share: throw-away machines, waiting, leak checks."""
