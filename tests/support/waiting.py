@@ -9,9 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(
-    probe: Callable[[], T], what: str, timeout: float = 20.0, interval: float = 0.02
-) -> T:
+def until(probe: Callable[[], T], what: str, timeout: float = 20.0, interval: float = 0.02) -> T:
     """The first truthy value of `probe`. AssertionError naming `what`, and the last value, if none
     comes in `timeout` seconds. An exception of the probe counts as "not yet"."""
     deadline = time.monotonic() + timeout
