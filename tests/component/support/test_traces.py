@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.support.machine import Machine
 from tests.support.traces import difference, settled, snapshot
 
