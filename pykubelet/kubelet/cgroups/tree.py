@@ -1,0 +1,302 @@
+"""The cgroup tree, as the rest of the agent sees it.
+
+`kubepods` holds every pod, `kubepods/burstable` and `kubepods/besteffort` those of these QoS
+classes, and each pod has a group of its own in which the runtime makes the containers'. The runtime
+neither limits nor removes pod groups: that is done here. This module holds what both kernels'
+ways have in common; `v2` and `v1` fill in the files, `systemd` makes the folders where systemd owns
+the tree, `names` says where things are, `limits` what to set.
+
+Every method is idempotent, and safe to call from several threads for different pods.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pykubelet.errors import Failed, NotFound
+from pykubelet.kubelet.cgroups import cpu
+from pykubelet.kubelet.cgroups.limits import PodLimits
+from pykubelet.kubelet.cgroups.names import Names
+from pykubelet.kubelet.cgroups.pressure import Pressure
+from pykubelet.objects import quantity, resources
+
+if TYPE_CHECKING:
+    from pykubelet.kubelet.cgroups.systemd import Slices
+
+Json = dict[str, Any]
+
+MOUNT = "/sys/fs/cgroup"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What is kept for somebody: millicores, bytes, processes; 0 for nothing."""
+
+    cpu_milli: int = 0
+    memory: int = 0
+    pids: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReservations:
+    """What the node has, and what is kept from the pods (KEP "Node Allocatable").
+
+    `enforce` holds enforceNodeAllocatable's words: `pods`, `system-reserved`, `kube-reserved` and
+    the last two with `-compressible` (CPU only). The two groups must exist already, as upstream
+    demands: they are the host's own. `pids` 0: not limited. `memory_reservation` as in `limits`.
+    """
+
+    cpu_milli: int
+    memory: int
+    pids: int = 0
+    system: Reservation = field(default_factory=Reservation)
+    kube: Reservation = field(default_factory=Reservation)
+    enforce: frozenset[str] = frozenset({"pods"})
+    system_cgroup: str = ""
+    kube_cgroup: str = ""
+    memory_reservation: str = "None"
+
+
+@dataclass(frozen=True, slots=True)
+class HostCgroups:
+    """What this host's kernel can do; goes into `limits.Rules`."""
+
+    version: int
+    driver: str
+    controllers: frozenset[str] = frozenset()
+    swap_controller: bool = False
+    page_sizes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodUsage:
+    """One group's figures now: CPU in nanoseconds since it began, memory in bytes.
+
+    None: the host does not count it. The working set is what can't be reclaimed at once: usage
+    without inactive file pages, which is what eviction looks at.
+    """
+
+    cpu_nanoseconds: int | None = None
+    memory_usage: int | None = None
+    memory_working_set: int | None = None
+    memory_rss: int | None = None
+    memory_limit: int | None = None
+    page_faults: int | None = None
+    major_page_faults: int | None = None
+    swap: int | None = None
+    pids: int | None = None
+
+
+class Cgroups(ABC):
+    """The tree of one agent. Made by `detect`.
+
+    Raises Failed (naming file and cause) where the kernel or systemd refuses, TimedOut where
+    killed processes don't go away.
+    """
+
+    def __init__(self, names: Names, mount: str = MOUNT, slices: Slices | None = None) -> None:
+        self.names = names
+        self.mount = Path(mount)
+        self._slices = slices
+        self._node: NodeReservations | None = None
+        self._qos_set: Mapping[str, PodLimits] = {}
+
+    # -- the tree -------------------------------------------------------------------------------
+
+    def ensure_tree(self, node: NodeReservations) -> None:
+        """Make `kubepods` and the QoS groups; limit them to what the pods may have."""
+        self._node, self._qos_set = node, {}
+        self._make(self.names.kubepods(), _kubepods(node))
+        for qos in (resources.BURSTABLE, resources.BEST_EFFORT):
+            self._make(self.names.qos(qos), PodLimits(qos, cpu_shares=cpu.MIN_SHARES))
+        for word, path, reserved in (
+            ("system-reserved", node.system_cgroup, node.system),
+            ("kube-reserved", node.kube_cgroup, node.kube),
+        ):
+            compressible = f"{word}-compressible" in node.enforce
+            if word in node.enforce or compressible:
+                self._reserve(word, path, reserved, compressible)
+
+    def update_qos(self, pods: Iterable[Json]) -> None:
+        """Weigh the QoS groups anew, from the pods that are active. Unchanged: nothing written.
+
+        A burstable group weighs what its pods asked for together; best effort always the least.
+        """
+        wanted = _qos_groups(pods, self._node)
+        for qos, limits in wanted.items():
+            if self._qos_set.get(qos) != limits:
+                self._apply(self.names.qos(qos), limits)
+        self._qos_set = wanted
+
+    # -- pods -----------------------------------------------------------------------------------
+
+    def ensure_pod(self, pod: Json, limits: PodLimits) -> None:
+        """Make the pod's group, limited. To be called before its sandbox is made."""
+        self._make(self._of(pod), limits)
+
+    def update_pod(self, pod: Json, limits: PodLimits) -> None:
+        """New limits for a pod that runs (in-place resize)."""
+        self._apply(self._of(pod), limits)
+
+    def parent(self, pod: Json) -> str:
+        """CRI's cgroup_parent for the pod's sandbox and containers."""
+        return self.names.parent(pod["metadata"]["uid"], resources.qos_class(pod))
+
+    def remove_pod(self, uid: str) -> None:
+        """Kill what is left in the pod's group and remove it. Nothing there is fine."""
+        for path in self.names.places(uid):
+            self._remove(path)
+
+    def pods(self) -> set[str]:
+        """The UIDs that have a group in the tree, wanted or orphaned."""
+        found: set[str] = set()
+        for qos in (resources.GUARANTEED, resources.BURSTABLE, resources.BEST_EFFORT):
+            for folder in self._folders(self.names.qos(qos)):
+                uid = self.names.uid(folder)
+                if uid:
+                    found.add(uid)
+        return found
+
+    def usage(self, uid: str) -> PodUsage:
+        """The pod's figures. Raises NotFound if it has no group."""
+        return self.usage_of(self._place(uid))
+
+    # -- what the kernels differ in -------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def host(self) -> HostCgroups:
+        """What the host can do."""
+
+    @abstractmethod
+    def usage_of(self, path: str) -> PodUsage:
+        """Figures of any group by its path below the mount point, `/` being the host."""
+
+    @abstractmethod
+    def pressure(self, uid: str | None = None) -> Pressure | None:
+        """PSI of a pod, of the host for None. None if the kernel doesn't say."""
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """Plain sentences on what this host can't do for its pods."""
+
+    @abstractmethod
+    def _make(self, path: str, limits: PodLimits) -> None: ...
+
+    @abstractmethod
+    def _apply(self, path: str, limits: PodLimits) -> None: ...
+
+    @abstractmethod
+    def _remove(self, path: str) -> None: ...
+
+    @abstractmethod
+    def _exists(self, path: str) -> bool: ...
+
+    @abstractmethod
+    def _folders(self, path: str) -> set[str]: ...
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def _of(self, pod: Json) -> str:
+        return self.names.pod(pod["metadata"]["uid"], resources.qos_class(pod))
+
+    def _place(self, uid: str) -> str:
+        for path in self.names.places(uid):
+            if self._exists(path):
+                return path
+        raise NotFound(f"no cgroup of pod {uid} below {self.names.kubepods()}")
+
+    def _reserve(self, word: str, path: str, reserved: Reservation, compressible: bool) -> None:
+        if not path or not self._exists(path):
+            raise Failed(
+                f"enforceNodeAllocatable asks for {word}, but its cgroup {path or '(not named)'} "
+                f"does not exist below {self.mount}; make it, or take {word} off the list"
+            )
+        self._apply(
+            path,
+            PodLimits(
+                cpu_shares=cpu.milli_to_shares(reserved.cpu_milli) if reserved.cpu_milli else None,
+                memory=None if compressible else reserved.memory or None,
+                pids=None if compressible else reserved.pids or None,
+            ),
+        )
+
+
+def detect(root: str, driver: str = "cgroupfs", mount: str = MOUNT) -> Cgroups:
+    """The tree for this host: cgroup v2 where `mount` is the unified hierarchy, else v1.
+
+    `root` is the group below which `kubepods` goes (upstream's cgroupRoot), `driver` the runtime's
+    own answer, `cgroupfs` or `systemd`. Raises Failed if no cgroups are mounted.
+    """
+    slices = None
+    if driver == "systemd":
+        from pykubelet.kubelet.cgroups.systemd import Slices
+
+        slices = Slices()
+    names = Names(root, driver)
+    if os.path.exists(os.path.join(mount, "cgroup.controllers")):
+        from pykubelet.kubelet.cgroups.v2 import UnifiedCgroups
+
+        return UnifiedCgroups(names, mount, slices)
+    from pykubelet.kubelet.cgroups.v1 import LegacyCgroups
+
+    return LegacyCgroups(names, mount, slices)
+
+
+@contextmanager
+def rim(doing: str, path: str) -> Iterator[None]:
+    """Map what the kernel says to the project's errors, with the words that find the cause."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"{doing} cgroup {path}: {error}") from error
+    except OSError as error:
+        raise Failed(f"{doing} cgroup {path}: {error}") from error
+
+
+def _kubepods(node: NodeReservations) -> PodLimits:
+    """All pods together: the node less both reservations. (Not less the eviction threshold: the
+    agent must get to evict before the kernel kills.)"""
+    milli = max(node.cpu_milli - node.system.cpu_milli - node.kube.cpu_milli, 0)
+    limits = PodLimits(cpu_shares=cpu.milli_to_shares(milli))
+    if "pods" not in node.enforce:
+        return limits
+    pids = node.pids - node.system.pids - node.kube.pids
+    return PodLimits(
+        cpu_shares=limits.cpu_shares,
+        memory=max(node.memory - node.system.memory - node.kube.memory, 0) or None,
+        pids=pids if node.pids and pids > 0 else None,
+    )
+
+
+def _qos_groups(pods: Iterable[Json], node: NodeReservations | None) -> dict[str, PodLimits]:
+    milli = 0
+    memory = {resources.GUARANTEED: 0, resources.BURSTABLE: 0, resources.BEST_EFFORT: 0}
+    for pod in pods:
+        qos, asked = resources.qos_class(pod), resources.requests(pod)
+        memory[qos] += quantity.to_int(asked.get("memory", 0))
+        if qos == resources.BURSTABLE:
+            milli += quantity.to_milli(asked.get("cpu", 0))
+    groups = {
+        resources.BURSTABLE: PodLimits(resources.BURSTABLE, cpu_shares=cpu.milli_to_shares(milli)),
+        resources.BEST_EFFORT: PodLimits(resources.BEST_EFFORT, cpu_shares=cpu.MIN_SHARES),
+    }
+    if node and node.memory_reservation == "TieredReservation":
+        # A protection holds only as far as every group above grants it as well.
+        burstable = str(memory[resources.BURSTABLE])
+        groups[resources.BURSTABLE] = PodLimits(
+            resources.BURSTABLE,
+            cpu_shares=groups[resources.BURSTABLE].cpu_shares,
+            unified={"memory.low": burstable},
+        )
+        groups[resources.GUARANTEED] = PodLimits(
+            resources.GUARANTEED,
+            unified={"memory.min": str(memory[resources.GUARANTEED]), "memory.low": burstable},
+        )
+    return groups
