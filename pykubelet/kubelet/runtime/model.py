@@ -146,6 +146,26 @@ class ContainerUsage:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A hint that something about this pod may have changed: look again. Never the state itself."""
+    """A hint that something about this pod may have changed: look again. Never the state itself.
+
+    An empty `uid` means any pod: events may have been missed, so look at all.
+    """
 
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """What the runtime keeps on one file system: images, or containers' writable layers."""
+
+    mountpoint: str
+    used_bytes: int
+    inodes_used: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
