@@ -32,22 +32,10 @@ _UNLIMITED = -1
 
 #: Mount options that are controllers.
 _KNOWN = frozenset(
-    [
-        "cpu",
-        "cpuacct",
-        "cpuset",
-        "memory",
-        "devices",
-        "blkio",
-        "pids",
-        "hugetlb",
-        "freezer",
-        "net_cls",
-        "net_prio",
-        "perf_event",
-        "rdma",
-        "misc",
-    ]
+    (
+        *("cpu", "cpuacct", "cpuset", "memory", "devices", "blkio", "pids", "hugetlb"),
+        *("freezer", "net_cls", "net_prio", "perf_event", "rdma", "misc"),
+    )
 )
 
 
