@@ -40,7 +40,7 @@ class Rules:
 
     Memory and swap in bytes, the CFS period in microseconds. `page_sizes` are the huge page sizes
     that the host can limit, spelled as the kernel spells them ("2MB", "1GB"). `memory_throttling`
-    is MemoryQoS' factor; None switches MemoryQoS off, as upstream's default is.
+    is MemoryQoS' factor; 0 switches MemoryQoS off, as upstream's default is.
     """
 
     node_memory: int
@@ -51,7 +51,7 @@ class Rules:
     page_sizes: tuple[str, ...] = ()
     cpu_cfs_quota: bool = True
     cpu_cfs_period: int = cpu.DEFAULT_PERIOD
-    memory_throttling: float | None = None
+    memory_throttling: float = 0.0
     memory_reservation: str = "None"  # or TieredReservation
     swap_behavior: str = "NoSwap"  # or LimitedSwap
     single_process_oom_kill: bool = False
@@ -256,7 +256,7 @@ def _memory_qos(
     """KEP-2570: throttle a container by reclaim before its limit kills it."""
     request = _memory_request(container)
     found = _reservation(resources.qos_class(pod), request, rules)
-    if rules.memory_throttling is None:
+    if not rules.memory_throttling:
         return found
     limit = quantity.to_int(limited.get("memory", Fraction(0)))
     ceiling = limit or rules.allocatable_memory or rules.node_memory
