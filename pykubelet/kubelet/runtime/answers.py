@@ -120,6 +120,7 @@ def runtime_status(response: Message) -> RuntimeStatus:
         network_ready="NetworkReady" in conditions and conditions["NetworkReady"].status,
         message="; ".join(wrong),
         handlers=handlers,
+        supplemental_groups_policy=response.features.supplemental_groups_policy,
     )
 
 

@@ -29,18 +29,16 @@ CONTAINER_PORTS = "io.kubernetes.container.ports"
 POD_DELETION_GRACE_PERIOD = "io.kubernetes.pod.deletionGracePeriod"
 POD_TERMINATION_GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 
-# What may change in place, without a new container.
-_RESIZABLE = ("resources", "resizePolicy")
-
 
 def container_hash(container: Json) -> str:
-    """Eight hex digits over a container of a pod spec, as the manifest gives it.
+    """Eight hex digits over what of a running pod's container can change and needs a new one.
 
-    Taken over the manifest's own JSON with sorted keys, never over defaults or internals of this
-    program, so that an upgrade of the agent changes none and so restarts nothing. What can be
-    resized in place is left out.
+    That is its image (and its name, which says which container it is): everything else in a pod's
+    spec is either fixed for the pod's life, so that another value means another pod, or resized in
+    place. Taking in more would restart healthy containers when a newer server or agent fills in a
+    default that the older did not know; upstream hashes the same two for that reason.
     """
-    kept = {key: value for key, value in container.items() if key not in _RESIZABLE}
+    kept = {key: container.get(key) for key in ("name", "image")}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -110,12 +110,17 @@ class HandlerFeatures:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeStatus:
-    """CRI Status. `message` explains whichever of the two is false."""
+    """CRI Status. `message` explains whichever of the two is false.
+
+    `handlers` and `supplemental_groups_policy` (whether `Strict` is obeyed) are what the runtime
+    says of itself; a runtime from before CRI of 2024 says nothing.
+    """
 
     ready: bool
     network_ready: bool
     message: str = ""
     handlers: Mapping[str, HandlerFeatures] = field(default_factory=dict)
+    supplemental_groups_policy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
