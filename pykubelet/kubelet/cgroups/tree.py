@@ -167,6 +167,10 @@ class Cgroups(ABC):
         """The pod's figures. Raises NotFound if it has no group."""
         return self.usage_of(self._place(uid))
 
+    def processes(self, uid: str) -> list[int]:
+        """The ids of the pod's processes now, sandbox included. Raises NotFound without a group."""
+        return self._processes(self._place(uid))
+
     # -- what the kernels differ in -------------------------------------------------------------
 
     @property
@@ -200,6 +204,9 @@ class Cgroups(ABC):
 
     @abstractmethod
     def _folders(self, path: str) -> set[str]: ...
+
+    @abstractmethod
+    def _processes(self, path: str) -> list[int]: ...
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -258,6 +265,18 @@ def rim(doing: str, path: str) -> Iterator[None]:
         raise NotFound(f"{doing} cgroup {path}: {error}") from error
     except OSError as error:
         raise Failed(f"{doing} cgroup {path}: {error}") from error
+
+
+def processes_below(folder: str) -> list[int]:
+    """The processes in a group's folder and all below it."""
+    found: list[int] = []
+    for below, _, _ in os.walk(folder):
+        try:
+            with open(os.path.join(below, "cgroup.procs")) as procs:
+                found.extend(map(int, procs.read().split()))
+        except OSError:
+            continue  # gone meanwhile, or a threaded group
+    return found
 
 
 def _kubepods(node: NodeReservations) -> PodLimits:

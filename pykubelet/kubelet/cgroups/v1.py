@@ -25,7 +25,7 @@ from pykubelet.kubelet.cgroups.limits import PodLimits
 from pykubelet.kubelet.cgroups.names import Names
 from pykubelet.kubelet.cgroups.pressure import Pressure
 from pykubelet.kubelet.cgroups.systemd import Slices
-from pykubelet.kubelet.cgroups.tree import Cgroups, HostCgroups, PodUsage, rim
+from pykubelet.kubelet.cgroups.tree import Cgroups, HostCgroups, PodUsage, processes_below, rim
 
 KILL_TIMEOUT = 5.0
 _UNLIMITED = -1
@@ -187,7 +187,7 @@ class LegacyCgroups(Cgroups):
         if not present:
             return
         deadline = time.monotonic() + KILL_TIMEOUT
-        while processes := {pid for folder in present for pid in _processes(folder)}:
+        while processes := {pid for folder in present for pid in processes_below(folder)}:
             if time.monotonic() > deadline:
                 raise TimedOut(
                     f"processes in cgroup {path} outlive SIGKILL by {KILL_TIMEOUT:g} s: "
@@ -222,6 +222,10 @@ class LegacyCgroups(Cgroups):
             except FileNotFoundError:
                 continue
         return found
+
+    def _processes(self, path: str) -> list[int]:
+        folders = (os.path.join(h.folder, path.lstrip("/")) for h in self.hierarchies)
+        return sorted({pid for folder in folders for pid in processes_below(folder)})
 
     def _hierarchy(self, controller: str) -> str | None:
         return next((h.folder for h in self.hierarchies if controller in h.controllers), None)
@@ -272,17 +276,6 @@ def _inherit_cpuset(parent: str, folder: str) -> None:
             inherited = above.read().strip()
         with open(os.path.join(folder, file), "w") as own:
             own.write(inherited)
-
-
-def _processes(folder: str) -> set[int]:
-    found: set[int] = set()
-    for below, _, _ in os.walk(folder):
-        try:
-            with open(os.path.join(below, "cgroup.procs")) as procs:
-                found.update(map(int, procs.read().split()))
-        except OSError:
-            continue
-    return found
 
 
 def _rmdir(folder: str, deadline: float) -> None:

@@ -20,7 +20,7 @@ from pykubelet.kubelet.cgroups.controllers import Group
 from pykubelet.kubelet.cgroups.hugepages import page_sizes
 from pykubelet.kubelet.cgroups.limits import PodLimits
 from pykubelet.kubelet.cgroups.pressure import Pressure
-from pykubelet.kubelet.cgroups.tree import Cgroups, HostCgroups, PodUsage, rim
+from pykubelet.kubelet.cgroups.tree import Cgroups, HostCgroups, PodUsage, processes_below, rim
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class UnifiedCgroups(Cgroups):
                     if time.monotonic() > deadline:
                         raise TimedOut(
                             f"processes in cgroup {group.folder} outlive SIGKILL by "
-                            f"{KILL_TIMEOUT:g} s: {_processes(group)}"
+                            f"{KILL_TIMEOUT:g} s: {processes_below(group.folder)}"
                         )
                     poll.poll(200)
                     events.seek(0)
@@ -198,6 +198,9 @@ class UnifiedCgroups(Cgroups):
         except FileNotFoundError:
             return set()
 
+    def _processes(self, path: str) -> list[int]:
+        return processes_below(self._group(path).folder)
+
     def _group(self, path: str) -> Group:
         return Group(str(self.mount)).below(path)
 
@@ -211,19 +214,8 @@ def _kill_all(group: Group) -> None:
         group.controller.kill = 1
     except FileNotFoundError:
         # Before Linux 5.14: one by one. What forks meanwhile is caught by the next round.
-        for pid in _processes(group):
+        for pid in processes_below(group.folder):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-
-
-def _processes(group: Group) -> list[int]:
-    found: list[int] = []
-    for folder, _, _ in os.walk(group.folder):
-        try:
-            with open(os.path.join(folder, "cgroup.procs")) as procs:
-                found.extend(map(int, procs.read().split()))
-        except OSError:
-            continue
-    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pykubelet.kubelet.node.info import Amounts, System, resource_list
+from pykubelet.kubelet.node.amounts import Amounts, System, resource_list
 from pykubelet.kubelet.runtime.model import HandlerFeatures, Image, RuntimeVersion
 from pykubelet.version import KUBERNETES_VERSION, VERSION
 
