@@ -1,0 +1,399 @@
+"""Why does this pod stand where it stands? The whole way from file to probe, as sentences. Pure.
+
+`explain` looks at what the agent knows of one target (a pod, or a manifest that never became one)
+and returns a `Chain`: every step in the order in which it has to be taken, each done, under way,
+waiting or failed, and what happens next. `pykubelet why` prints it; the agent serves it on its
+local socket; both speak of nothing but values, so the same function explains a file while no agent
+runs. Nothing here decides anything: decisions are `lifecycle`'s, this only tells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pykubelet.clock import rfc3339
+from pykubelet.kubelet.pods import spec
+from pykubelet.kubelet.pods.snapshot import (
+    Decision,
+    Failure,
+    Phase,
+    Prepare,
+    RunSandbox,
+    Snapshot,
+    start_key,
+)
+from pykubelet.kubelet.pods.spec import Kind
+from pykubelet.kubelet.runtime.model import Container, ContainerState
+
+Json = dict[str, Any]
+
+State = Literal["done", "now", "waiting", "failed"]
+
+_IMAGE_TROUBLE = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
+     "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}
+)  # fmt: skip
+_PROBES = (
+    ("startupProbe", "startup"),
+    ("livenessProbe", "liveness"),
+    ("readinessProbe", "readiness"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of the manifest file. Times are seconds since the epoch.
+
+    `problems` are the refusal's sentences, each with its line; with `kept`, what the file said
+    before it was spoilt is still in force. `settles_at` is set while the file is being written.
+    """
+
+    path: str
+    exists: bool = True
+    ignored: bool = False
+    modified_at: float | None = None
+    settles_at: float | None = None
+    problems: tuple[str, ...] = ()
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One link of the chain. `since` is RFC 3339 or empty; `details` are further lines."""
+
+    name: str
+    state: State
+    sentence: str
+    since: str = ""
+    details: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        return {
+            "name": self.name,
+            "state": self.state,
+            "sentence": self.sentence,
+            **({"since": self.since} if self.since else {}),
+            **({"details": list(self.details)} if self.details else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The story of one target. `pod` is `namespace/name`, empty where no pod came of it.
+
+    `next` says what happens next; `seconds` until then, where a time is set.
+    """
+
+    target: str
+    pod: str
+    steps: tuple[Step, ...]
+    next: str = ""
+    seconds: float | None = None
+
+    @property
+    def stands(self) -> Step | None:
+        """The step that the story has come to: the first failed one, else the first open one."""
+        failed = next((s for s in self.steps if s.state == "failed"), None)
+        return failed or next((s for s in self.steps if s.state != "done"), None)
+
+    @property
+    def well(self) -> bool:
+        """Everything that should have happened has."""
+        return all(step.state == "done" for step in self.steps)
+
+    def to_json(self) -> Json:
+        stands = self.stands
+        return {
+            "target": self.target,
+            "pod": self.pod,
+            "well": self.well,
+            "stands": stands.name if stands else "",
+            "steps": [step.to_json() for step in self.steps],
+            "next": self.next,
+            **({"nextInSeconds": round(self.seconds, 1)} if self.seconds is not None else {}),
+        }
+
+
+def chain_from_json(tree: Mapping[str, Any]) -> Chain:
+    """The inverse of `Chain.to_json`, forgiving what a newer agent may have added."""
+    return Chain(
+        target=tree.get("target", ""),
+        pod=tree.get("pod", ""),
+        steps=tuple(
+            Step(
+                step["name"],
+                step["state"],
+                step["sentence"],
+                step.get("since", ""),
+                tuple(step.get("details", ())),
+            )
+            for step in tree.get("steps", ())
+        ),
+        next=tree.get("next", ""),
+        seconds=tree.get("nextInSeconds"),
+    )
+
+
+def explain(
+    target: str,
+    file: FileFacts | None,
+    snapshot: Snapshot | None = None,
+    decision: Decision | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> Chain:
+    """The chain for `target`.
+
+    `file` is None for a pod from an API server. `snapshot`, `decision` and `status` (v1.PodStatus)
+    are the latest of the pod; without a snapshot the story ends at the file.
+    """
+    steps: list[Step] = []
+    if file is not None:
+        steps += _file_steps(file, snapshot)
+    elif snapshot is not None:
+        steps.append(Step("source", "done", "bound to this node by the API server"))
+    if snapshot is None:
+        return Chain(target, "", tuple(steps), *_next_for_file(file))
+    teller = _Teller(snapshot, status or {})
+    ending = decision is not None and decision.phase in (Phase.TERMINATING, Phase.TERMINATED)
+    steps += teller.tell(start=not (ending and snapshot.verdict))
+    if decision is not None and ending:
+        done = decision.phase is Phase.TERMINATED
+        steps.append(Step("stop", "done" if done else "now", _sentence(decision.sentence)))
+    return Chain(
+        target,
+        spec.full_name(snapshot.pod),
+        tuple(steps),
+        _sentence(decision.sentence) if decision else "",
+        _until(decision, snapshot),
+    )
+
+
+def _until(decision: Decision | None, s: Snapshot) -> float | None:
+    if decision is None or decision.look_at is None:
+        return None
+    return max(0.0, decision.look_at - s.now)
+
+
+# -- the file -------------------------------------------------------------------------------------
+
+
+def _file_steps(file: FileFacts, snapshot: Snapshot | None) -> Iterator[Step]:
+    since = rfc3339(file.modified_at) if file.modified_at else ""
+    if not file.exists:
+        yield Step("file", "failed", f"{file.path} is not there")
+        return
+    if file.ignored:
+        yield Step(
+            "file",
+            "failed",
+            f"{file.path} is ignored: its name is that of a hidden, backup or temporary file",
+        )
+        return
+    if file.settles_at is not None:
+        yield Step("file", "now", f"{file.path} is still being written", since)
+        return
+    yield Step("file", "done", f"{file.path} was read", since)
+    if file.problems:
+        kept = "; what it said before stays in force" if file.kept else ""
+        yield Step(
+            "manifest",
+            "failed",
+            f"refused: {file.problems[0]}{kept}",
+            since,
+            file.problems[1:],
+        )
+        return
+    if snapshot is not None:
+        name = spec.full_name(snapshot.pod)
+        yield Step("manifest", "done", f"accepted as pod {name}", since)
+    else:
+        yield Step("manifest", "done", "accepted", since)
+
+
+def _next_for_file(file: FileFacts | None) -> tuple[str, None]:
+    if file is None:
+        return "Nothing: no such pod is known here.", None
+    if not file.exists:
+        return "It is read as soon as it appears.", None
+    if file.ignored:
+        return "Nothing, until it gets a name that counts, such as NAME.yaml.", None
+    if file.settles_at is not None:
+        return "It is read when it has not changed for a second.", None
+    if file.problems:
+        return "It is read again as soon as it is changed.", None
+    return "", None
+
+
+# -- the pod -----------------------------------------------------------------------------------
+
+
+class _Teller:
+    """Walks a pod's steps in order. After the first that isn't done, the later ones wait for it."""
+
+    def __init__(self, snapshot: Snapshot, status: Mapping[str, Any]) -> None:
+        self._s = snapshot
+        self._status = status
+
+    def tell(self, start: bool) -> Iterator[Step]:
+        """All steps; with `start` False only up to admission, since the rest is being undone."""
+        yield self._admission()
+        if not start:
+            return
+        yield self._volumes()
+        yield self._sandbox()
+        for kind, container in spec.containers(self._s.pod):
+            yield from self._container_steps(kind, container)
+
+    def _admission(self) -> Step:
+        s = self._s
+        if s.verdict:
+            return Step("admission", "failed", f"{s.verdict.reason}: {s.verdict.message}")
+        if s.predecessor:
+            return Step(
+                "admission",
+                "waiting",
+                f"the pod of the same name that it replaces ({s.predecessor}) has not stopped yet",
+            )
+        return Step("admission", "done", "this node takes it", s.start_time)
+
+    def _volumes(self) -> Step:
+        name = "volumes and cgroup"
+        if self._s.prepared:
+            return Step(name, "done", "made")
+        return self._undone(name, Prepare().key, "being made", "to be made when it is admitted")
+
+    def _sandbox(self) -> Step:
+        name = "sandbox and network"
+        sandbox = self._s.runtime.sandbox
+        if sandbox is not None and sandbox.ready:
+            addresses = ", ".join(sandbox.ips)
+            where = f"address {addresses}" if addresses else "on the host's network"
+            return Step(name, "done", f"ready, {where}", _stamp(sandbox.created_at))
+        return self._undone(name, RunSandbox(0).key, "being created", "waits for the volumes")
+
+    def _undone(self, name: str, key: str, doing: str, waiting: str) -> Step:
+        failure = self._s.failures.get(key)
+        if key in self._s.busy:
+            return Step(name, "now", doing)
+        if failure:
+            return Step(name, "failed", self._trouble(failure))
+        return Step(name, "waiting", waiting)
+
+    def _trouble(self, failure: Failure) -> str:
+        left = failure.until - self._s.now
+        again = f"; tried again in {_span(left)}" if left > 0 else "; tried again now"
+        return f"{failure.reason}: {failure.message}{again}"
+
+    # -- one container --------------------------------------------------------------------------
+
+    def _container_steps(self, kind: Kind, container: Json) -> Iterator[Step]:
+        name = container["name"]
+        label = {Kind.INIT: "init container", Kind.SIDECAR: "sidecar",
+                 Kind.EPHEMERAL: "ephemeral container"}.get(kind, "container")  # fmt: skip
+        latest = self._s.runtime.latest(name)
+        yield self._image(container, latest)
+        yield self._container(f"{label} {name}", kind, name, latest)
+        if latest is not None and latest.state is ContainerState.RUNNING:
+            yield from self._probes(container)
+        else:
+            for field, _ in _PROBES:
+                if container.get(field):
+                    yield Step(f"probes of {name}", "waiting", "begin when the container runs")
+                    return
+
+    def _image(self, container: Json, latest: Container | None) -> Step:
+        name = f"image of {container['name']}"
+        image = container.get("image", "")
+        key = start_key(container["name"])
+        failure = self._s.failures.get(key)
+        if failure and failure.reason in _IMAGE_TROUBLE:
+            return Step(name, "failed", self._trouble(failure))
+        if latest is not None or (failure and key not in self._s.busy):
+            return Step(name, "done", f"{image} is here")
+        if key in self._s.busy:
+            return Step(name, "now", f"{image} is looked up, and pulled if it must be")
+        return Step(name, "waiting", f"{image} is looked up when its turn comes")
+
+    def _container(self, title: str, kind: Kind, name: str, latest: Container | None) -> Step:
+        s = self._s
+        key = start_key(name)
+        failure = s.failures.get(key)
+        if failure and key not in s.busy:
+            if failure.reason in _IMAGE_TROUBLE:
+                return Step(title, "waiting", "waits for its image")
+            return Step(title, "failed", self._trouble(failure))
+        if latest is None or latest.state is ContainerState.CREATED:
+            if key in s.busy:
+                return Step(title, "now", "being started")
+            return Step(title, "waiting", "its turn has not come yet")
+        times = f", restarted {latest.attempt} times" if latest.attempt > 1 else ""
+        times = ", restarted once" if latest.attempt == 1 else times
+        if latest.state is ContainerState.RUNNING:
+            return Step(title, "done", f"running{times}", _stamp(latest.started_at))
+        if latest.state is ContainerState.UNKNOWN:
+            return Step(title, "now", "the runtime doesn't know how it is")
+        return self._ended(title, kind, name, latest, times)
+
+    def _ended(self, title: str, kind: Kind, name: str, ended: Container, times: str) -> Step:
+        s = self._s
+        how = f"exited with code {ended.exit_code}"
+        if ended.reason and ended.reason not in ("Completed", "Error"):
+            how += f" ({ended.reason})"
+        since = _stamp(ended.finished_at)
+        details = (ended.message.strip(),) if ended.message.strip() else ()
+        left = s.restart_at.get(name, 0.0) - s.now
+        if start_key(name) in s.busy:
+            return Step(title, "now", f"{how}{times}; being started again", since, details)
+        if left > 0:
+            sentence = f"{how}{times}; started again in {_span(left)}"
+            return Step(title, "failed", sentence, since, details)
+        good = ended.exit_code == 0 and kind is not Kind.SIDECAR
+        state: State = "done" if good or kind is Kind.EPHEMERAL else "failed"
+        return Step(title, state, f"{how}{times}", since, details)
+
+    def _probes(self, container: Json) -> Iterator[Step]:
+        wanted = [label for field, label in _PROBES if container.get(field)]
+        if not wanted:
+            return
+        title = f"probes of {container['name']}"
+        health = self._s.health.get(container["name"])
+        said = f": {health.message}" if health and health.message else ""
+        since = self._not_ready_since()
+        if health is None:
+            yield Step(title, "now", f"{_list(wanted)}: not asked yet")
+        elif not health.live:
+            yield Step(title, "failed", f"{health.failed_probe} fails{said}", since)
+        elif not health.started:
+            yield Step(title, "now", f"startup has not succeeded yet{said}", since)
+        elif not health.ready:
+            yield Step(title, "failed", f"readiness fails{said}", since)
+        else:
+            yield Step(title, "done", f"{_list(wanted)}: all is well")
+
+    def _not_ready_since(self) -> str:
+        for condition in self._status.get("conditions") or ():
+            if condition["type"] == "ContainersReady" and condition["status"] != "True":
+                return condition.get("lastTransitionTime") or ""
+        return ""
+
+
+def _stamp(nanoseconds: int) -> str:
+    return rfc3339(nanoseconds / 1e9) if nanoseconds else ""
+
+
+def _span(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def _list(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] if text else ""
