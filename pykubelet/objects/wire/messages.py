@@ -153,6 +153,11 @@ class _Reader:
             file.dependency.extend(earlier.name for earlier in self._files[:place])
             for message in file.message_type:
                 self._settle(file.package, message.field)
+                for field in message.field:
+                    if field.proto3_optional:
+                        # proto3 keeps presence in a oneof of one member, after all real ones.
+                        field.oneof_index = len(message.oneof_decl)
+                        message.oneof_decl.add(name=f"_{field.name}")
                 for nested in message.nested_type:
                     self._settle(file.package, nested.field)
             for service in file.service:
@@ -235,10 +240,7 @@ class _Reader:
             field.label = _Field.LABEL_REPEATED
         else:
             field.type_name = kind.rstrip("?")
-        if kind.endswith("?") and self._syntax == "proto3":
-            # proto3 keeps presence in a oneof of one member.
-            field.proto3_optional = True
-            member = f"_{name}"
+        field.proto3_optional = kind.endswith("?") and self._syntax == "proto3"
         if member:
             names = [oneof.name for oneof in message.oneof_decl]
             if member not in names:
