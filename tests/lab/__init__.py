@@ -1,0 +1,1 @@
+"""Several nodes, or whole virtual machines."""
