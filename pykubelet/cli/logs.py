@@ -16,7 +16,7 @@ from typing import Any
 from pykubelet.cli.agent import Agent, add_socket_option
 from pykubelet.cli.exits import OK
 from pykubelet.cli.names import find
-from pykubelet.errors import Invalid, NotFound, Unavailable
+from pykubelet.errors import Invalid, Unavailable
 
 SUMMARY = "what a container has printed"
 
@@ -82,7 +82,7 @@ def _from_files(
     namespace, _, pod = args.pod.rpartition("/")
     path = _newest(pod, namespace or args.namespace, container)
     if path is None:
-        raise NotFound(f"{error}; and there is no log of {args.pod} in {LINKS}")
+        raise Unavailable(f"{error}; and there is no log of {args.pod} in {LINKS}")
     print(f"{error}; reading {path}", file=sys.stderr)
     if args.follow or args.previous:
         raise Invalid("--follow and --previous need the agent")
