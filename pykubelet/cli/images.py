@@ -13,24 +13,23 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pykubelet.bootstrap.images import layouts, recipes
 from pykubelet.bootstrap.images.names import full_name
 from pykubelet.bootstrap.images.store import SOCKET, Store
 from pykubelet.bootstrap.images.trees import File, Tree
+from pykubelet.cli.exits import OK
+from pykubelet.cli.output import print_table
 from pykubelet.errors import Invalid
+
+SUMMARY = "make images from local files and hand them to the runtime"
 
 # Below this a bar would only flash.
 _WORTH_A_BAR = 8 << 20
 
 
-def add_parser(commands: Any) -> None:
-    """Add `images` to the subcommands of `pykubelet`. Each sets `run`: arguments → exit code."""
-    images = commands.add_parser(
-        "images", help="make images from local files and hand them to the runtime"
-    )
-    verbs = images.add_subparsers(dest="verb", required=True, metavar="VERB")
+def configure(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     store = argparse.ArgumentParser(add_help=False)
     store.add_argument(
         "--address", type=Path, default=SOCKET, metavar="SOCKET",
@@ -93,32 +92,32 @@ def _build(args: argparse.Namespace) -> int:
     image = layouts.Image(args.tag, _tree(args), _config(args))
     _check_entrypoint(image)
     _build_and_keep(image, args.output, args.address)
-    return 0
+    return OK
 
 
 def _import(args: argparse.Namespace) -> int:
     for archive in args.archives:
         _load(archive, args.address)
-    return 0
+    return OK
 
 
 def _list(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
+    rows = [
+        (image.name, image.digest.removeprefix("sha256:")[:12], image.size, _yes_no(image.pinned))
+        for image in Store(args.address).list()
+    ]
+    print_table(("IMAGE", "DIGEST", "SIZE", "PINNED"), rows)
+    return OK
 
-    table = Table("IMAGE", "DIGEST", "SIZE", "PINNED", box=None, pad_edge=False)
-    for image in Store(args.address).list():
-        digest = image.digest.removeprefix("sha256:")[:12]
-        table.add_row(image.name, digest, image.size, "yes" if image.pinned else "no")
-    # A pipe gets whole lines, whatever its reader's width.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-    return 0
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _builtin(args: argparse.Namespace) -> int:
     for image in (recipes.pause(), recipes.hello()):
         _build_and_keep(image, None, args.address)
-    return 0
+    return OK
 
 
 # -- building --------------------------------------------------------------------------------------

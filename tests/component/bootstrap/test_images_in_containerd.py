@@ -18,8 +18,8 @@ pytestmark = pytest.mark.root
 
 def run(machine: Machine, *words: str) -> int:
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["images", *words, "--address", str(machine.socket)])
+    command.configure(parser)
+    args = parser.parse_args([*words, "--address", str(machine.socket)])
     return int(args.run(args))
 
 
