@@ -12,7 +12,24 @@ from pathlib import Path
 import psutil
 
 from pykubelet.kubelet.cgroups import hugepages
-from pykubelet.kubelet.node.amounts import Amounts, System
+from pykubelet.kubelet.node.amounts import (
+    Amounts,
+    System,
+    allocatable,
+    reserved,
+    resource_list,
+)
+
+__all__ = [
+    "Amounts",
+    "System",
+    "allocatable",
+    "capacity",
+    "max_pids",
+    "reserved",
+    "resource_list",
+    "system",
+]
 
 _ARCHITECTURES = {
     "x86_64": "amd64",

@@ -178,7 +178,7 @@ def _compress(name: str) -> None:
     os.unlink(name)
 
 
-def size_of(folder: Path) -> int:
+def size_of(folder: str | Path) -> int:
     """Bytes on disk of all logs below a pod's or container's folder."""
     total = 0
     for parent, _, files in os.walk(folder):
