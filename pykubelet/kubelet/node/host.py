@@ -231,7 +231,9 @@ def _holder(port: int) -> str:
 
     try:
         for each in psutil.net_connections("tcp"):
-            if each.status == psutil.CONN_LISTEN and each.laddr.port == port and each.pid:
+            if each.status != psutil.CONN_LISTEN or not each.laddr or not each.pid:
+                continue
+            if each.laddr.port == port:
                 return f"{psutil.Process(each.pid).name()} (pid {each.pid})"
     except psutil.Error:
         pass  # not ours to know

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 #: Upstream's eviction monitoring period, in seconds.
 PERIOD = 10.0
 
-#: Wake when tasks lost 150 ms to memory within one second.
-_TRIGGER = b"some 150000 1000000"
+#: Wake when tasks lost 300 ms to memory within two seconds; shorter windows need CAP_SYS_RESOURCE.
+_TRIGGER = b"some 300000 2000000\0"  # the kernel overwrites the last byte
 
 
 class Observer:
