@@ -114,13 +114,13 @@ def test_probes_that_hang_delay_nobody_elses() -> None:
 
 
 def test_without_probes_there_is_one_sleeping_thread_and_no_other() -> None:
-    before = probe_threads()
+    until(lambda: probe_threads() == 0, "the threads of earlier tests have ended")
     with probes(Shell()) as (manager, _):
         web: Json = {"metadata": {"uid": "u"}, "spec": {"containers": [{"name": "c"}]}}
         manager.sync(web, running(), None)
         assert manager.results("u") == {"c": ProbeResult(True, True, True)}
-        assert probe_threads() == before + 1
-    until(lambda: probe_threads() == before, "the thread has ended")
+        assert probe_threads() == 1
+    until(lambda: probe_threads() == 0, "the thread has ended")
 
 
 def test_a_forgotten_pod_leaves_no_series_and_is_asked_no_more() -> None:
