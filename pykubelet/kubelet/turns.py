@@ -1,0 +1,159 @@
+"""Who does the agent's work: turns by key, tasks beside them, and timers, on few threads.
+
+A *key* (a pod's UID) has at most one turn running at any time; waking it while its turn runs makes
+one more turn follow. Threads are made when work is there and end after a while without any, so that
+a quiet pod costs nothing and a hanging one costs its own thread and nobody else's. One timer thread
+sleeps until the earliest alarm.
+
+`pods.manager` gives the turns; probes keep a clockwork of their own, made for many short checks.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 5.0
+
+
+class Turns:
+    """`turn(key)` is called for every key woken. Exceptions are logged and end only that turn."""
+
+    def __init__(self, turn: Callable[[str], None]) -> None:
+        self._turn = turn
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._ready: deque[Callable[[], None]] = deque()
+        self._idle = 0
+        self._running: set[str] = set()
+        self._again: set[str] = set()
+        self._queued: set[str] = set()
+        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
+        self._alarm_of: dict[str, float] = {}
+        self._alarm_set = threading.Condition(self._lock)
+        self._number = itertools.count()
+        self._stopped = False
+        threading.Thread(target=self._watch_clock, name="timer", daemon=True).start()
+
+    # -- what others call -------------------------------------------------------------------
+
+    def wake(self, key: str) -> None:
+        """Have a turn for this key as soon as its current one is over."""
+        with self._lock:
+            self._wake(key)
+
+    def wake_at(self, key: str, at: float) -> None:
+        """Have a turn at `at` (monotonic seconds), unless an earlier one is due already."""
+        with self._lock:
+            due = self._alarm_of.get(key)
+            if due is not None and due <= at:
+                return
+            self._alarm_of[key] = at
+            self._alarm(at, lambda: self._ring(key, at))
+
+    def task(self, work: Callable[[], None]) -> None:
+        """Run `work` beside everything else."""
+        with self._lock:
+            self._submit(work)
+
+    def every(self, seconds: float, work: Callable[[], None]) -> None:
+        """Run `work` now and `seconds` after each end of it, until `stop`."""
+
+        def round_() -> None:
+            try:
+                work()
+            finally:
+                self.at(time.monotonic() + seconds, round_)
+
+        self.task(round_)
+
+    def at(self, when: float, work: Callable[[], None]) -> None:
+        """Run `work` once, at monotonic second `when`."""
+        with self._lock:
+            self._alarm(when, lambda: self._submit(work))
+
+    def stop(self) -> None:
+        """Begin nothing more. What runs is left to end."""
+        with self._lock:
+            self._stopped = True
+            self._ready.clear()
+            self._work.notify_all()
+            self._alarm_set.notify_all()
+
+    # -- inside, under the lock ---------------------------------------------------------------
+
+    def _wake(self, key: str) -> None:
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._submit(lambda: self._take_turn(key))
+
+    def _ring(self, key: str, at: float) -> None:
+        if self._alarm_of.get(key) == at:
+            del self._alarm_of[key]
+            self._wake(key)
+
+    def _alarm(self, at: float, ring: Callable[[], None]) -> None:
+        heapq.heappush(self._alarms, (at, next(self._number), ring))
+        self._alarm_set.notify()
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        if self._stopped:
+            return
+        self._ready.append(work)
+        if self._idle >= len(self._ready):
+            self._work.notify()
+        else:
+            threading.Thread(target=self._worker, name="worker", daemon=True).start()
+
+    # -- the threads ----------------------------------------------------------------------------
+
+    def _worker(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+                while not self._ready:
+                    if self._stopped or not self._work.wait(_IDLE_SECONDS):
+                        break
+                self._idle -= 1
+                if not self._ready:
+                    return
+                work = self._ready.popleft()
+            try:
+                work()
+            except Exception:
+                log.exception("a piece of work failed")
+            del work  # an idle thread must not keep what it last worked on alive
+
+    def _take_turn(self, key: str) -> None:
+        with self._lock:
+            self._queued.discard(key)
+            if key in self._running:
+                self._again.add(key)
+                return
+            self._running.add(key)
+        try:
+            self._turn(key)
+        finally:
+            with self._lock:
+                self._running.discard(key)
+                if key in self._again:
+                    self._again.discard(key)
+                    self._wake(key)
+
+    def _watch_clock(self) -> None:
+        with self._lock:
+            while not self._stopped:
+                now = time.monotonic()
+                while self._alarms and self._alarms[0][0] <= now:
+                    heapq.heappop(self._alarms)[2]()
+                wait = self._alarms[0][0] - now if self._alarms else None
+                self._alarm_set.wait(wait)
