@@ -130,11 +130,10 @@ def test_a_reader_never_sees_half_of_an_update(tmp_path: Path) -> None:
     assert not torn
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["", "/a", "..", "a/../b", "../a", "..a", "..data", "./..a", "a\0b", ".", "x" * 256, "a/" * 2100]
-    + ["./.", "a//../b"],
-)  # fmt: skip
+BAD_PATHS = ["", "/a", "..", "a/../b", "../a", "..a", "..data", "./..a", "a\0b", ".", "./."]
+
+
+@pytest.mark.parametrize("path", [*BAD_PATHS, "a//../b", "x" * 256, "a/" * 2100])
 def test_paths_that_no_payload_may_have(tmp_path: Path, path: str) -> None:
     with pytest.raises(ValueError, match="invalid path"):
         atomic.write(tmp_path, {"good": File(b"", 0o644), path: File(b"", 0o644)})
