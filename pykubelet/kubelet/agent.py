@@ -21,8 +21,12 @@ from pykubelet.kubelet.cgroups import hugepages, tree
 from pykubelet.kubelet.cgroups.limits import Rules
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.events import WARNING, Recorder
+from pykubelet.kubelet.figure_pages import FigurePages
+from pykubelet.kubelet.guard import Guard
 from pykubelet.kubelet.housekeeping import Housekeeping
 from pykubelet.kubelet.node.collector import Collector
+from pykubelet.kubelet.node.figures import Volume
+from pykubelet.kubelet.node.gathering import Gathering
 from pykubelet.kubelet.pods import spec
 from pykubelet.kubelet.pods.admission import admit
 from pykubelet.kubelet.pods.backoff import Backoff
@@ -50,6 +54,9 @@ Json = dict[str, Any]
 
 #: How often to look for changes where the runtime can't tell of them, in seconds.
 RELIST_WITHOUT_EVENTS = 1.0
+#: Seconds between two looks for what the pod network has left behind, and at the certificate.
+NETWORK_EVERY = 300.0
+CERTIFICATE_EVERY = 3600.0
 
 
 class Agent:
@@ -67,7 +74,7 @@ class Agent:
 
     def start(self) -> None:
         """Raises Failed where the host can't carry an agent. Waits for the runtime to answer."""
-        self.servers.start_health()
+        self.servers.take_ports()
         version = self._wait_for_runtime()
         if version is None:
             return
@@ -75,7 +82,7 @@ class Agent:
         self.volumes.prepare()
         self.cgroups.ensure_tree(self._reservations())
         self.report.look()
-        self.servers.start_cni()
+        self.servers.start_cni(lambda: self._live_sandboxes())
         self.probes.start()
         if self.folder:
             self.folder.start()
@@ -84,7 +91,10 @@ class Agent:
         self.manager.relist()
         self.housekeeping.start()
         self.manager.turns.every(self.config.node_status_update_frequency, self.report.look)
-        self.servers.start(self.backend)
+        self.guard.start()
+        self.manager.turns.every(NETWORK_EVERY, self._collect_network)
+        self.servers.start(self.backend, self.report.name, self.report.ips)
+        self.manager.turns.every(CERTIFICATE_EVERY, self._renew_certificate)
 
     def interrupt(self) -> None:
         """Have `start` give up waiting. May be called from a signal handler."""
@@ -98,6 +108,7 @@ class Agent:
             if self.folder:
                 self.folder.stop()
             self.probes.stop()
+            self.guard.stop()
             self.manager.turns.stop()
         self.runtime.close()
 
@@ -168,6 +179,27 @@ class Agent:
             self.cgroups,
             self.logs.links,
         )
+        gathering = Gathering(
+            self.report.name,
+            self.runtime,
+            self.cgroups,
+            root_dir=config.root_dir,
+            logs_dir=config.pod_logs_dir,
+            volumes=self._volume_sizes,
+            volume_period=config.volume_stats_agg_period,
+        )
+        self.guard = Guard(
+            config,
+            self.runtime,
+            self.cgroups,
+            self.manager,
+            gathering,
+            self.recorder,
+            reclaim=self.housekeeping.reclaim,
+            on_change=self.report.look,
+        )
+        self.report.pressures = lambda: self.guard.evictor.pressures
+        figures = FigurePages(gathering, self.guard, self.manager, self.report, self.probes)
         self.backend = AgentBackend(
             config,
             self.runtime,
@@ -175,8 +207,7 @@ class Agent:
             self.report,
             self.folder,
             self.logs,
-            summary=lambda only: {},
-            metrics={},
+            figures,
             checks=self._checks,
         )
         self._connected = True
@@ -255,7 +286,7 @@ class Agent:
         self.manager.want("file", [pod for manifest in manifests for pod in manifest.pods])
 
     def _admit(self, pod: Json, others: list[Json]) -> Verdict | None:
-        return admit(pod, others, self.report.facts())
+        return self.guard.refusal(pod) or admit(pod, others, self.report.facts())
 
     def _watch_runtime(self) -> None:
         """Hints from the runtime; where it gives none, look often."""
@@ -276,6 +307,29 @@ class Agent:
 
     def _node_event(self, reason: str, message: str) -> None:
         self.recorder.record(self.report.name, self.report.name, WARNING, reason, message)
+
+    def _live_sandboxes(self) -> set[str]:
+        return {b.id for pod in self.runtime.pods().values() for b in pod.sandboxes}
+
+    def _collect_network(self) -> None:
+        """Addresses and links of sandboxes that are gone; a runtime never asks for this itself."""
+        if self.servers.cni is None:
+            return
+        try:
+            for lease in self.servers.cni.gc(self._live_sandboxes()):
+                log.info("taken back from a sandbox that is gone: %s", lease)
+        except PykubeletError as error:
+            log.warning("the pod network can't be tidied: %s", error)
+
+    def _renew_certificate(self) -> None:
+        try:
+            self.servers.renew(self.report.name, self.report.ips)
+        except PykubeletError as error:
+            log.warning("the serving certificate can't be renewed: %s", error)
+
+    def _volume_sizes(self, pod: Json) -> list[Volume]:
+        sizes = self.volumes.usage(spec.uid(pod))
+        return [Volume(name, used, inodes) for name, (used, inodes) in sizes.items()]
 
     def _checks(self) -> Sequence[Check]:
         return [Check("syncloop", True)]

@@ -7,7 +7,7 @@ once all parts stand.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pykubelet.clock import rfc3339
 from pykubelet.errors import Invalid, NotFound
 from pykubelet.kubelet.config import views
 from pykubelet.kubelet.config.configuration import Configuration
+from pykubelet.kubelet.figure_pages import FigurePages
 from pykubelet.kubelet.pods import spec
 from pykubelet.kubelet.pods.log_folders import LogFolders
 from pykubelet.kubelet.pods.manager import PodManager
@@ -22,11 +23,10 @@ from pykubelet.kubelet.pods.records import Record
 from pykubelet.kubelet.pods.why import FileFacts, explain
 from pykubelet.kubelet.report import NodeReport
 from pykubelet.kubelet.runtime.client import Runtime
-from pykubelet.kubelet.runtime.model import Container, ContainerState
+from pykubelet.kubelet.runtime.model import Container, ContainerState, ExecResult
 from pykubelet.kubelet.serve.backend import (
     Check,
     ContainerRef,
-    ExecResult,
     LogSource,
     MetricsKind,
     Streams,
@@ -47,8 +47,7 @@ class AgentBackend:
         report: NodeReport,
         folder: Folder | None,
         logs: LogFolders,
-        summary: Callable[[bool], Json],
-        metrics: Mapping[str, Callable[[], str]],
+        figures: FigurePages,
         checks: Callable[[], Sequence[Check]],
     ) -> None:
         self._config = config
@@ -57,8 +56,7 @@ class AgentBackend:
         self._report = report
         self._folder = folder
         self._logs = logs
-        self._summary = summary
-        self._metrics = metrics
+        self._figures = figures
         self._checks = checks
         self._started = time.time()
 
@@ -111,8 +109,7 @@ class AgentBackend:
         return LogSource(Path(path), lambda: self._still_running(record.uid, attempt.id))
 
     def exec_sync(self, ref: ContainerRef, command: Sequence[str]) -> ExecResult:
-        result = self._runtime.exec_sync(self._running(ref).id, list(command), 0)
-        return ExecResult(result.stdout, result.stderr, result.exit_code)
+        return self._runtime.exec_sync(self._running(ref).id, list(command), 0)
 
     def exec_url(self, ref: ContainerRef, command: Sequence[str], streams: Streams) -> str:
         return self._runtime.exec_url(
@@ -185,10 +182,10 @@ class AgentBackend:
     # -- figures --------------------------------------------------------------------------------
 
     def summary(self, only_cpu_and_memory: bool) -> Json:
-        return self._summary(only_cpu_and_memory)
+        return self._figures.summary(only_cpu_and_memory)
 
     def metrics(self, kind: MetricsKind) -> str:
-        return self._metrics[kind]()
+        return self._figures.metrics(kind)
 
     # -- explaining -----------------------------------------------------------------------------
 
@@ -258,7 +255,8 @@ class AgentBackend:
     # -- itself ---------------------------------------------------------------------------------
 
     def configz(self) -> Json:
-        return views.configz(self._config)
+        found: Json = views.configz(self._config)["kubeletconfig"]
+        return found
 
     def node(self) -> Json:
         return self._report.node

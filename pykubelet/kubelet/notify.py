@@ -15,7 +15,7 @@ def notify(*words: str) -> None:
     if "NOTIFY_SOCKET" not in os.environ:
         return
     try:
-        from systemd import daemon
+        from systemd import daemon  # type: ignore[attr-defined,unused-ignore]
     except ImportError:
         _send("\n".join(words))
     else:

@@ -44,7 +44,6 @@ class NodeReport:
         runtime: Runtime,
         version: RuntimeVersion | None,
         *,
-        pressures: Callable[[], frozenset[str]] = frozenset,
         problems: Callable[[], tuple[str, ...]] = tuple,
         on_change: Callable[[Json], None] = lambda node: None,
     ) -> None:
@@ -52,7 +51,8 @@ class NodeReport:
         self._config = config
         self._runtime = runtime
         self._version = version
-        self._pressures = pressures
+        #: What keeps pods from coming in; set by whoever watches for it.
+        self.pressures: Callable[[], frozenset[str]] = frozenset
         self._problems = problems
         self._on_change = on_change
         self._lock = threading.Lock()
@@ -117,7 +117,7 @@ class NodeReport:
             runtime_message=message,
             network_ready=self._status.network_ready,
             network_message=self._status.message,
-            pressures=self._pressures(),
+            pressures=self.pressures(),
             problems=self._problems(),
         )
         with self._lock:

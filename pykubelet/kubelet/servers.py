@@ -1,61 +1,111 @@
 """The sockets that the agent listens on: health, the kubelet API, the local socket, CNI.
 
-`agent` says when; what is answered is `serve`'s and `network`'s business.
+`agent` says when; what is answered is `serve`'s and `network`'s business. The ports are taken first
+of all, so that a second agent, or whoever else holds one, is named before anything is done.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pykubelet.errors import Failed
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.serve.api import Api, ApiOptions
+from pykubelet.kubelet.serve.auth import Standalone
 from pykubelet.kubelet.serve.backend import Backend
 from pykubelet.kubelet.serve.server import Listener, Server, listen_tcp, listen_unix
+from pykubelet.kubelet.serve.tls import Contexts, TlsOptions
+from pykubelet.network.server import CniServer
+from pykubelet.pki import serving
 
 log = logging.getLogger(__name__)
+
+_LOCAL, _HEALTH, _SECURE = "local", "healthz", "https"
 
 
 class Servers:
     def __init__(self, config: Configuration) -> None:
         self._config = config
+        self._sockets: dict[str, socket.socket] = {}
         self._server: Server | None = None
         self._api: Api | None = None
+        self.cni: CniServer | None = None
 
-    def start_health(self) -> None:
-        """Take the ports, so that a second agent is told at once."""
+    def take_ports(self) -> None:
+        """Listen, without answering yet. Raises Invalid naming the port that can't be had."""
+        config = self._config
+        self._sockets[_LOCAL] = listen_unix(Path(config.agent_socket))
+        if config.healthz_port:
+            self._sockets[_HEALTH] = listen_tcp(config.healthz_bind_address, config.healthz_port)
+        if config.enable_server:
+            self._sockets[_SECURE] = listen_tcp(config.address, config.port)
 
-    def start_cni(self) -> None:
-        """Serve the CNI plugin."""
+    def start_cni(self, live_sandboxes: Callable[[], Iterable[str]]) -> None:
+        """Serve the CNI plugin, and take back what sandboxes that are gone have left."""
+        state = Path(self._config.root_dir) / "cni"
+        self.cni = CniServer(self._config.cni_socket, state, live_sandboxes=live_sandboxes)
+        try:
+            self.cni.start()
+        except OSError as error:
+            raise Failed(f"can't serve CNI at {self._config.cni_socket}: {error}") from error
 
-    def start(self, backend: Backend) -> None:
+    def start(self, backend: Backend, node_name: str, addresses: Iterable[str]) -> None:
+        """Answer from now on."""
         config = self._config
         self._api = Api(
             backend,
-            ApiOptions(enable_debugging_handlers=config.enable_debugging_handlers),
+            ApiOptions(
+                enable_debugging_handlers=config.enable_debugging_handlers,
+                node_log_folder=Path(config.pod_logs_dir).parent,
+            ),
+            Standalone(),
         )
         server = Server()
-        server.add(
-            Listener(
-                "local",
-                listen_unix(Path(config.agent_socket)),
-                self._api.local,
-                allowed_uids=frozenset({0}),
-            )
-        )
-        if config.healthz_port:
-            server.add(
-                Listener(
-                    "healthz",
-                    listen_tcp(config.healthz_bind_address, config.healthz_port),
-                    self._api.health,
-                )
-            )
+        for name, sock in self._sockets.items():
+            if name == _LOCAL:
+                root_only = frozenset({0})
+                server.add(Listener(name, sock, self._api.local, allowed_uids=root_only))
+            elif name == _HEALTH:
+                server.add(Listener(name, sock, self._api.health))
+            else:
+                contexts = Contexts(self._tls(node_name, addresses))
+                server.add(Listener(name, sock, self._api.secure, tls=contexts))
         server.start()
         self._server = server
 
+    def renew(self, node_name: str, addresses: Iterable[str]) -> None:
+        """See to it that the serving certificate fits the node and is not about to end."""
+        if self._config.enable_server and not self._config.tls_cert_file:
+            serving.ensure(self._folder(), node_name, addresses, time.time())
+
     def stop(self) -> None:
+        if self.cni:
+            self.cni.stop()
         if self._server:
             self._server.stop()
+        else:
+            for sock in self._sockets.values():
+                sock.close()
         if self._api:
             self._api.close()
+
+    def _folder(self) -> Path:
+        return Path(self._config.cert_dir or f"{self._config.root_dir}/pki")
+
+    def _tls(self, node_name: str, addresses: Iterable[str]) -> TlsOptions:
+        config = self._config
+        if config.tls_cert_file:
+            certificate, key = Path(config.tls_cert_file), Path(config.tls_private_key_file)
+        else:
+            made = serving.ensure(self._folder(), node_name, addresses, time.time())
+            certificate, key = made.certificate_path, made.key_path
+        return TlsOptions(
+            certificate=certificate,
+            key=key,
+            client_ca=Path(config.client_ca_file) if config.client_ca_file else None,
+            min_version=config.tls_min_version,
+        )

@@ -40,6 +40,8 @@ class Turns:
         self._alarm_set = threading.Condition(self._lock)
         self._number = itertools.count()
         self._stopped = False
+        #: How many turns there have been.
+        self.taken = 0
         threading.Thread(target=self._watch_clock, name="timer", daemon=True).start()
 
     # -- what others call -------------------------------------------------------------------
@@ -140,6 +142,7 @@ class Turns:
                 self._again.add(key)
                 return
             self._running.add(key)
+            self.taken += 1
         try:
             self._turn(key)
         finally:
