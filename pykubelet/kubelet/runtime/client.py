@@ -253,7 +253,10 @@ class Runtime:
         return answer.image_ref
 
     def remove_image(self, ref: str) -> None:
-        """Gone is success. An image in use is removed all the same: know what runs first."""
+        """Remove the image that `ref` stands for, with all its other names. Gone is success.
+
+        An image in use is removed all the same: know what runs first.
+        """
         try:
             self._images.call("RemoveImage", image={"image": ref})
         except NotFound:
