@@ -27,7 +27,7 @@ _USAGES = {
 
 
 def make(question: Json) -> Json:
-    """`{"request": CertificateRequest, "authority": KeyPair or null}` to `{"certificate", "key"}`."""
+    """`{"request": CertificateRequest, "authority": KeyPair or null}` to a KeyPair, as JSON."""
     request, authority = question["request"], question["authority"]
     key = ec.generate_private_key(ec.SECP256R1())
     signing_key: Any = key

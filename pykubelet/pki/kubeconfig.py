@@ -47,7 +47,7 @@ class Kubeconfig:
 
 
 def read(path: Path, context: str = "") -> Kubeconfig:
-    """The current context of a file, or the one of this name. Raises Invalid saying what is wrong."""
+    """A file's current context, or the one of this name. Raises Invalid saying what is wrong."""
     try:
         found = documents.read(path.read_bytes(), str(path))
     except OSError as error:

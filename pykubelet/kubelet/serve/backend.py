@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pykubelet.kubelet.runtime.model import ExecResult
+
 Json = dict[str, Any]
 
 MetricsKind = Literal["main", "cadvisor", "resource", "probes"]
@@ -47,15 +49,6 @@ class LogSource:
 
     path: Path
     running: Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class ExecResult:
-    """A finished command: what it printed and how it ended."""
-
-    stdout: bytes
-    stderr: bytes
-    exit_code: int
 
 
 @dataclass(frozen=True, slots=True)
