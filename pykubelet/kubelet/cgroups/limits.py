@@ -60,10 +60,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class PodLimits:
-    """What holds for a pod as a whole. None: the pod's group is not limited in this.
+    """What holds for a group: a pod as a whole, or all pods of a class.
 
-    Memory in bytes, `cpu_quota` and `cpu_period` in microseconds, `hugepages` in bytes by the
-    kernel's name of the page size. `unified` are further cgroup v2 files and what goes into them.
+    None leaves a figure as it is, -1 (`cpu.UNLIMITED`) takes its limit away. Memory in bytes,
+    `cpu_quota` and `cpu_period` in microseconds, `hugepages` in bytes by the kernel's name of the
+    page size. `unified` are further cgroup v2 files and what goes into them.
     """
 
     qos: str = ""
@@ -132,22 +133,19 @@ def pod_limits(pod: Json, rules: Rules) -> PodLimits:
     qos = resources.qos_class(pod)
     asked, limited = resources.requests(pod), resources.limits(pod)
     shares = cpu.milli_to_shares(quantity.to_milli(asked.get("cpu", Fraction(0))))
-    quota: int | None = None
-    memory: int | None = None
-    if rules.cpu_cfs_quota and qos != resources.BEST_EFFORT:
-        quota = cpu.UNLIMITED
-        if _limited_throughout(pod, "cpu"):
-            milli = quantity.to_milli(limited.get("cpu", Fraction(0)))
-            quota = cpu.milli_to_quota(milli, rules.cpu_cfs_period)
-    if qos != resources.BEST_EFFORT and _limited_throughout(pod, "memory"):
-        memory = quantity.to_int(limited.get("memory", Fraction(0))) or None
+    quota = memory = cpu.UNLIMITED
+    if rules.cpu_cfs_quota and _limited_throughout(pod, "cpu"):
+        milli = quantity.to_milli(limited.get("cpu", Fraction(0)))
+        quota = cpu.milli_to_quota(milli, rules.cpu_cfs_period)
+    if _limited_throughout(pod, "memory"):
+        memory = quantity.to_int(limited.get("memory", Fraction(0))) or cpu.UNLIMITED
     return PodLimits(
         qos=qos,
         cpu_shares=cpu.MIN_SHARES if qos == resources.BEST_EFFORT else shares,
         cpu_quota=quota,
         cpu_period=rules.cpu_cfs_period,
         memory=memory,
-        pids=rules.pod_pids_limit if rules.pod_pids_limit > 0 else None,
+        pids=rules.pod_pids_limit if rules.pod_pids_limit > 0 else cpu.UNLIMITED,
         hugepages=_hugepages(limited, rules.page_sizes),
         unified=_reservation(qos, quantity.to_int(asked.get("memory", Fraction(0))), rules),
     )

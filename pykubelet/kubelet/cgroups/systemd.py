@@ -41,8 +41,9 @@ def properties(limits: PodLimits) -> list[Property]:
     if limits.cpu_quota is not None:
         found.append(("CPUQuotaPerSecUSec", "t", str(_per_second(limits))))
         found.append(("CPUQuotaPeriodUSec", "t", str(limits.cpu_period)))
-    found.append(("MemoryMax", "t", str(limits.memory or INFINITY)))
-    found.append(("TasksMax", "t", str(limits.pids or INFINITY)))
+    for name, limit in (("MemoryMax", limits.memory), ("TasksMax", limits.pids)):
+        if limit is not None:
+            found.append((name, "t", str(INFINITY if limit == cpu.UNLIMITED else limit)))
     for file, value in limits.unified.items():
         if file in _UNIFIED:
             found.append((_UNIFIED[file], "t", value))
@@ -98,7 +99,8 @@ class Slices:
         self._wait_for(folder)
 
     def set(self, name: str, limits: PodLimits) -> None:
-        self._call(*set_call(name, limits))
+        if properties(limits):
+            self._call(*set_call(name, limits))
 
     def stop(self, name: str) -> None:
         """Not there (any more) is fine."""

@@ -282,15 +282,17 @@ def processes_below(folder: str) -> list[int]:
 def _kubepods(node: NodeReservations) -> PodLimits:
     """All pods together: the node less both reservations. (Not less the eviction threshold: the
     agent must get to evict before the kernel kills.)"""
-    milli = max(node.cpu_milli - node.system.cpu_milli - node.kube.cpu_milli, 0)
-    limits = PodLimits(cpu_shares=cpu.milli_to_shares(milli))
+    shares = cpu.milli_to_shares(
+        max(node.cpu_milli - node.system.cpu_milli - node.kube.cpu_milli, 0)
+    )
     if "pods" not in node.enforce:
-        return limits
+        return PodLimits(cpu_shares=shares, memory=cpu.UNLIMITED, pids=cpu.UNLIMITED)
+    memory = node.memory - node.system.memory - node.kube.memory
     pids = node.pids - node.system.pids - node.kube.pids
     return PodLimits(
-        cpu_shares=limits.cpu_shares,
-        memory=max(node.memory - node.system.memory - node.kube.memory, 0) or None,
-        pids=pids if node.pids and pids > 0 else None,
+        cpu_shares=shares,
+        memory=memory if memory > 0 else cpu.UNLIMITED,
+        pids=pids if pids > 0 else cpu.UNLIMITED,
     )
 
 

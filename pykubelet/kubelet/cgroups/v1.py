@@ -169,11 +169,11 @@ class LegacyCgroups(Cgroups):
                 cpu.cfs_period_us = limits.cpu_period
                 cpu.cfs_quota_us = limits.cpu_quota
             memory = self._controller("memory", path)
-            if memory:
-                memory.limit_in_bytes = limits.memory  # None is cgroupspy's -1: no limit
+            if memory and limits.memory is not None:
+                memory.limit_in_bytes = limits.memory
             pids = self._controller("pids", path)
-            if pids:
-                pids.max = limits.pids
+            if pids and limits.pids is not None:
+                pids.max = None if limits.pids == _UNLIMITED else limits.pids
             hugetlb = self._controller("hugetlb", path)
             if hugetlb:
                 for size, limit in limits.hugepages.items():

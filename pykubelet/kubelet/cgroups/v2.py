@@ -138,12 +138,11 @@ class UnifiedCgroups(Cgroups):
                 if limits.cpu_shares is not None:
                     group.cpu.weight = cpu.shares_to_weight(limits.cpu_shares)
                 if limits.cpu_quota is not None:
-                    quota = None if limits.cpu_quota == cpu.UNLIMITED else limits.cpu_quota
-                    group.cpu.max = (quota, limits.cpu_period)
-            if "memory" in enabled:
-                group.memory.max = limits.memory
-            if "pids" in enabled:
-                group.pids.max = limits.pids
+                    group.cpu.max = (_or_max(limits.cpu_quota), limits.cpu_period)
+            if "memory" in enabled and limits.memory is not None:
+                group.memory.max = _or_max(limits.memory)
+            if "pids" in enabled and limits.pids is not None:
+                group.pids.max = _or_max(limits.pids)
             if "hugetlb" in enabled:
                 for size, limit in limits.hugepages.items():
                     group.hugetlb.set_max(size, limit)
@@ -203,6 +202,10 @@ class UnifiedCgroups(Cgroups):
 
     def _group(self, path: str) -> Group:
         return Group(str(self.mount)).below(path)
+
+
+def _or_max(limit: int) -> int | None:
+    return None if limit == cpu.UNLIMITED else limit
 
 
 def _populated(events: str) -> bool:
