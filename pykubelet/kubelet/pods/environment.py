@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from pykubelet.errors import Failed, Invalid
 from pykubelet.kubelet.pods import env_file, fields, service_links, spec
@@ -92,20 +92,24 @@ class _Environment:
             ref = source.get(f"{kind}Ref")
             if ref is None:
                 continue
-            content = self._content(kind, ref)
-            skipped = []
-            for key in sorted(content or ()):
+            misnamed, no_text = [], []
+            for key, value in sorted((self._content(kind, ref) or {}).items()):
                 name = prefix + key
-                if is_variable_name(name):
-                    self.found[name] = self._text(kind, ref["name"], key, (content or {})[key])
+                if not is_variable_name(name):
+                    misnamed.append(name)
+                elif (text := as_text(value)) is None:
+                    no_text.append(name)
                 else:
-                    skipped.append(name)
-            if skipped:
-                self.warn(
-                    f"Keys [{', '.join(skipped)}] from the EnvFrom {kind} "
-                    f"{spec.namespace(self.pod)}/{ref['name']} were skipped since they are "
-                    "considered invalid environment variable names."
-                )
+                    self.found[name] = text
+            for names, why in (
+                (misnamed, "they are considered invalid environment variable names"),
+                (no_text, "their values are not text"),
+            ):
+                if names:
+                    self.warn(
+                        f"Keys [{', '.join(names)}] from the EnvFrom {kind} "
+                        f"{spec.namespace(self.pod)}/{ref['name']} were skipped since {why}."
+                    )
 
     def _value(self, variable: Json) -> str | None:
         """None where the variable is not to be set at all."""
@@ -135,7 +139,13 @@ class _Environment:
         content = self._content(kind, ref)
         key = ref["key"]
         if content is not None and key in content:
-            return self._text(kind, ref["name"], key, content[key])
+            text = as_text(content[key])
+            if text is not None:
+                return text
+            raise ContainerConfigError(
+                f"the value of key {key} in {kind.lower()} {ref['name']} is not text, and no "
+                "environment variable can carry it; mount it as a file"
+            )
         if ref.get("optional"):
             return None
         word = "ConfigMap" if kind == "configMap" else "Secret"
@@ -184,22 +194,16 @@ class _Environment:
         except ValueError as error:
             raise ContainerConfigError(f'{kind.lower()} "{name}": {error}') from error
 
-    def _text(self, kind: str, name: str, key: str, value: bytes) -> str:
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            self._refuse(kind, name, key, "is not UTF-8 text")
-        if "\0" in text:
-            self._refuse(kind, name, key, "holds a NUL byte")
-        return text
-
-    def _refuse(self, kind: str, name: str, key: str, why: str) -> NoReturn:
-        raise ContainerConfigError(
-            f"key {key} of {kind.lower()} {spec.namespace(self.pod)}/{name} {why}, "
-            "which no environment variable can carry; mount it as a file"
-        )
-
 
 def is_variable_name(name: str) -> bool:
     """Whether a container can have a variable of that name: printable ASCII without `=`."""
     return bool(name) and all(" " <= c <= "~" and c != "=" for c in name)
+
+
+def as_text(value: bytes) -> str | None:
+    """What a variable would hold; None for what none can: other encodings than UTF-8, NUL bytes."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text

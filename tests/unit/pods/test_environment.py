@@ -176,6 +176,19 @@ def test_a_secret_that_is_not_text_is_refused_with_what_to_do(world: World, valu
         variables(ref("K", "secretKeyRef", name="key", key="it"), world=world)
 
 
+def test_a_whole_secret_gives_what_is_text_and_the_rest_is_said(world: World) -> None:
+    world.put_secret("mixed", password=b"p", keystore=b"\xfe\xed\0")
+    warnings: list[str] = []
+    found = variables(
+        world=world, env_from=[{"secretRef": {"name": "mixed"}}], warn=warnings.append
+    )
+    assert found == {"password": "p"}
+    assert warnings == [
+        "Keys [keystore] from the EnvFrom secret shop/mixed were skipped since their values are "
+        "not text."
+    ]
+
+
 def test_a_secret_that_is_not_base64_names_the_key(world: World) -> None:
     world.secrets["shop/bad"] = {"data": {"it": "***"}}
     with pytest.raises(ContainerConfigError, match="key it is not base64"):
