@@ -22,6 +22,7 @@ from pykubelet.kubelet.volumes import (
     layout,
     mounts,
     removal,
+    subpath,
     usage,
 )
 from pykubelet.kubelet.volumes.container_mounts import Occasion
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 #: The longest termination message that is read, in bytes.
 MAX_MESSAGE = 4096
+_MAX_ENV_FILE = 1 << 20
 
 
 class Volumes:
@@ -174,8 +176,7 @@ class Volumes:
                 reason=container_mounts.REASON,
             )
         try:
-            # Not blocking: a container may have put a pipe there.
-            descriptor = mounts.open_beneath(where.path, path, os.O_RDONLY | os.O_NONBLOCK)
+            return subpath.read(where.path, path, _MAX_ENV_FILE).decode(errors="replace")
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -184,8 +185,6 @@ class Volumes:
                 volume=volume,
                 reason=container_mounts.REASON,
             ) from error
-        with open(descriptor, "rb") as file:
-            return file.read(_MAX_ENV_FILE).decode(errors="replace")
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -246,9 +245,6 @@ class Volumes:
     def release(self) -> None:
         """Take away every mount below the root, and the root's own. For uninstalling."""
         removal.unmount_below(self.root)
-
-
-_MAX_ENV_FILE = 1 << 20
 
 
 def _project(kind: VolumeType, volume: Volume) -> bool:

@@ -60,6 +60,25 @@ def bind(volume: str, path: str, target: Path, *, shared: bool = False) -> None:
         os.close(source)
 
 
+def read(volume: str, path: str, limit: int) -> bytes:
+    """The content of the file at `path` within the folder `volume`.
+
+    Raises OSError where it leads out, is no plain file (a pipe would block, a device might act), or
+    is larger than `limit` bytes.
+    """
+    found = mounts.open_beneath(volume, path)
+    try:
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", path)
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
+        with open(f"/proc/self/fd/{found}", "rb") as file:
+            return file.read(limit)
+    finally:
+        os.close(found)
+
+
 def _open(volume: str, path: str) -> int:
     """A descriptor of what is at `path`, made as a folder if nothing is. Raises OSError."""
     top = os.open(volume, os.O_PATH | os.O_DIRECTORY)
