@@ -66,7 +66,9 @@ def test_a_file_that_was_refused_counts_again_once_it_is_mended(agent: AgentProc
     assert agent.get("status")["refused"] == []
 
 
-@pytest.mark.parametrize("name", [".web.yaml.swp", "web.yaml~", "#web.yaml#", ".hidden.yaml", "4913"])
+@pytest.mark.parametrize(
+    "name", [".web.yaml.swp", "web.yaml~", "#web.yaml#", ".hidden.yaml", "4913"]
+)
 def test_backup_swap_and_dot_files_are_no_manifests(agent: AgentProcess, name: str) -> None:
     """Complaint: editor backup and dot files in the manifest folder break pods."""
     agent.drop("web.yaml", pod("web"))
@@ -87,7 +89,9 @@ def test_an_edited_pod_starts_only_when_the_old_one_is_gone(agent: AgentProcess)
     overlapping = []
 
     def replaced() -> bool:
-        tasks = [line for line in agent.machine.ctr("tasks", "list").splitlines() if "RUNNING" in line]
+        tasks = [
+            line for line in agent.machine.ctr("tasks", "list").splitlines() if "RUNNING" in line
+        ]
         overlapping.append(len(tasks))
         now = agent.pod("web")
         return bool(now and now["metadata"]["uid"] != old["metadata"]["uid"] and is_ready(now))

@@ -32,11 +32,14 @@ def use_bundled_cni(
     cluster_cidrs: Sequence[str] = (),
     service_cidrs: Sequence[str] = (),
     version: str = "",
-) -> subprocess.Popen[bytes]:
+    serve: bool = True,
+) -> subprocess.Popen[bytes] | None:
     """Installs the executables and the configuration into the machine's folders and starts the
-    server in its network. What it returns is the server's process."""
-    socket, state = str(machine.run_dir / "cni.sock"), str(machine.home / "cni-state")
-    install.install_executables(machine.cni_bin, socket=socket)
+    server in its network. What it returns is the server's process; none without `serve`, for an
+    agent that serves by itself (`tests.support.agent`)."""
+    socket, state = str(machine.run_dir / "cni.sock"), str(machine.home / "kubelet" / "cni")
+    python = fallback_python(machine.home)
+    install.install_executables(machine.cni_bin, socket=socket, python=python)
     text = install.render_config(
         (install.SOURCE / install.CONF_NAME).read_text(),
         subnets=subnets or ("10.88.0.0/24",),
@@ -46,16 +49,27 @@ def use_bundled_cni(
         socket=socket,
         state_dir=state,
     )
-    process = machine.start(
-        *server_command(socket, state), log="cni", env={"PYTHONPATH": str(ROOT)}
-    )
-    until(lambda: os.path.exists(socket), "the CNI server listens")
+    process = None
+    if serve:
+        process = machine.start(
+            *server_command(socket, state), log="cni", env={"PYTHONPATH": str(ROOT)}
+        )
+        until(lambda: os.path.exists(socket), "the CNI server listens")
     install.install_config(machine.cni_conf, text)
     return process
 
 
 def server_command(socket: str, state: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "pykubelet.network.server", socket, state)
+
+
+def fallback_python(folder: Path) -> str:
+    """An installed agent has its own interpreter; this one finds the sources by a wrapper, because
+    the executable starts it isolated."""
+    wrapper = folder / "python"
+    wrapper.write_text(f'#!/bin/sh\nshift\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
 
 
 class Segment:
@@ -86,7 +100,9 @@ class Segment:
         try:
             run("ip", "netns", "add", self.netns)
             self.run("ip", "link", "set", "lo", "up")
-            install.install_executables(self.bin, socket=str(self.socket), python=self._python())
+            install.install_executables(
+                self.bin, socket=str(self.socket), python=fallback_python(self.home)
+            )
             if self.resident:
                 self.start_server()
         except BaseException:
@@ -101,13 +117,6 @@ class Segment:
             stop(self.server)
         run("ip", "netns", "del", self.netns, check=False)
         shutil.rmtree(self.home, ignore_errors=True)
-
-    def _python(self) -> str:
-        """The fallback's interpreter runs isolated, so it finds the sources by a wrapper here."""
-        wrapper = self.home / "python"
-        wrapper.write_text(f'#!/bin/sh\nshift\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n')
-        wrapper.chmod(0o755)
-        return str(wrapper)
 
     def start_server(self, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         with open(self.home / "server.log", "ab") as log:

@@ -40,7 +40,7 @@ from pykubelet.kubelet.probes.schedule import RunningContainer
 from pykubelet.kubelet.runtime.failures import NameReserved
 from pykubelet.kubelet.runtime.labels import container_hash
 from pykubelet.kubelet.runtime.model import ContainerState, PodRuntime
-from pykubelet.kubelet.turns import Turns
+from pykubelet.turns import Turns
 
 log = logging.getLogger(__name__)
 
