@@ -37,12 +37,8 @@ _PIECE = 32 * 1024
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "pykubelet exec [options] [NAMESPACE/]POD [--] COMMAND [ARGUMENT ...]"
-    parser.add_argument("-c", "--container", default="", help="default: the pod's first")
-    parser.add_argument("-n", "--namespace", default="")
-    parser.add_argument("-i", "--stdin", action="store_true", help="pass standard input on")
-    parser.add_argument("-t", "--tty", action="store_true", help="give the command a terminal")
-    add_socket_option(parser)
+    parser.usage = "pykubelet exec [options] [NAMESPACE/]POD [options] [--] COMMAND [ARGUMENT ...]"
+    _add_options(parser)
     parser.add_argument("pod", metavar="[NAMESPACE/]POD", help="a static pod's short name will do")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     parser.epilog = (
@@ -54,8 +50,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--container", default="", help="default: the pod's first")
+    parser.add_argument("-n", "--namespace", default="")
+    parser.add_argument("-i", "--stdin", action="store_true", help="pass standard input on")
+    parser.add_argument("-t", "--tty", action="store_true", help="give the command a terminal")
+    add_socket_option(parser)
+
+
+def _command(args: argparse.Namespace) -> list[str]:
+    """The command's own words; options between the pod and them go to `args`."""
+    if args.words and args.words[0].startswith("-") and args.words[0] != "--":
+        between = argparse.ArgumentParser(prog="pykubelet exec", add_help=False)
+        _add_options(between)
+        between.add_argument("words", nargs=argparse.REMAINDER)
+        between.parse_args(args.words, args)
+    words: list[str] = args.words
+    return words[1:] if words[:1] == ["--"] else words
+
+
 def run(args: argparse.Namespace) -> int:
-    command = args.words[1:] if args.words[:1] == ["--"] else args.words
+    command = _command(args)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not command:
         command, args.stdin, args.tty = ["sh"], True, args.tty or terminal
