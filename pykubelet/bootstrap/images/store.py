@@ -85,6 +85,11 @@ class Store:
             found.append(Stored(name, words[2], " ".join(words[3:5]), _PINNED in line))
         return sorted(found, key=lambda image: image.name)
 
+    def tag(self, name: str, further: str) -> None:
+        """Give an image a further name, pinned as well."""
+        self._run("images", "tag", "--force", name, further)
+        self._run("images", "label", further, _PINNED)
+
     def remove(self, names: Sequence[str]) -> None:
         if names:
             self._run("images", "remove", "--sync", *names)

@@ -124,19 +124,29 @@ def ask(*words: str, run_dir: Path = RUN) -> Json:
 
 def wait_until_up(run_dir: Path = RUN, timeout: float = 120.0) -> Json:
     """The status once every daemon runs. Raises TimedOut naming the ones that don't."""
+    return _wait(_UP, (), run_dir, timeout)
+
+
+def wait_for(service: str, phase: str, run_dir: Path = RUN, timeout: float = 60.0) -> Json:
+    """The status once one service is in a phase. Raises TimedOut."""
+    return _wait((phase,), (service,), run_dir, timeout)
+
+
+def _wait(phases: tuple[str, ...], names: tuple[str, ...], run_dir: Path, timeout: float) -> Json:
+    """`names` empty: all of them."""
     deadline = time.monotonic() + timeout
-    behind = "the supervisor"
+    late = ["the supervisor"]
     while time.monotonic() < deadline:
         time.sleep(0.1)
         try:
             status = ask("status", run_dir=run_dir)
         except Unavailable:
             continue
-        late = [n for n, s in status["services"].items() if s["phase"] not in _UP]
+        services = status["services"]
+        late = [n for n in names or services if services[n]["phase"] not in phases]
         if not late:
             return status
-        behind = ", ".join(late)
-    raise TimedOut(f"not up after {timeout:.0f} s: {behind}")
+    raise TimedOut(f"not {phases[0]} after {timeout:.0f} s: {', '.join(late)}")
 
 
 def show(status: Json) -> None:

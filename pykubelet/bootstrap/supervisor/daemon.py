@@ -127,7 +127,7 @@ class Daemon:
             if run.state.phase is not Phase.STOPPED or run.state.wanted:
                 continue
             now = time.monotonic()
-            if _answers(run.service.socket):
+            if answers(run.service.socket):
                 self._take(run, machine.foreign(run.state, now))
                 self._timers[run.service.name] = now + _WATCH_FOREIGN
             else:
@@ -205,15 +205,15 @@ class Daemon:
     def _probe(self, run: _Run) -> None:
         """Of a service with a socket: does it answer (yet, or still)?"""
         now, name = time.monotonic(), run.service.name
-        answers = _answers(run.service.socket)
-        if run.state.phase is Phase.STARTING and answers:
+        answering = answers(run.service.socket)
+        if run.state.phase is Phase.STARTING and answering:
             self._timers.pop(name)
             self._take(run, machine.ready(run.state, now, run.service.limits))
         elif run.state.phase is Phase.STARTING:
             self._timers[name] = now + _PROBE
         elif run.state.phase is Phase.FOREIGN and not self._ending:
             self._timers[name] = now + _WATCH_FOREIGN
-            if not answers:
+            if not answering:
                 self._timers.pop(name)
                 self._take(run, machine.start(run.state, now, run.service.limits))
         else:
@@ -223,7 +223,7 @@ class Daemon:
 
     def _listen(self) -> None:
         path = self._run_dir / "supervisor.sock"
-        if _answers(path):
+        if answers(path):
             raise Failed(f"a supervisor is running already ({path})")
         path.unlink(missing_ok=True)
         self._control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -249,6 +249,9 @@ class Daemon:
                 pass
             case ["stop"]:
                 self._end()
+            case ["stop", name] if name in self._runs:
+                run = self._runs[name]
+                self._take(run, machine.stop(run.state, time.monotonic(), run.service.limits))
             case ["restart", name] if name in self._runs:
                 run = self._runs[name]
                 now, limits = time.monotonic(), run.service.limits
@@ -354,7 +357,8 @@ class Daemon:
                 self._notify_path(name).unlink(missing_ok=True)
 
 
-def _answers(path: Path | None) -> bool:
+def answers(path: Path | None) -> bool:
+    """Whether somebody listens on a unix socket."""
     if path is None:
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

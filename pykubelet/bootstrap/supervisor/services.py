@@ -28,7 +28,7 @@ class Service:
 
 def node(agent_arguments: tuple[str, ...] = ()) -> tuple[Service, ...]:
     """containerd, unless one answers already, and the agent of this installation."""
-    agent = (sys.executable, "-m", "pykubelet.cli.main", "run", *agent_arguments)
+    agent = (str(Path(sys.executable).with_name("pykubelet")), "run", *agent_arguments)
     return (
         # No NOTIFY_SOCKET for containerd: its containers would inherit it.
         Service("containerd", ("containerd",), CONTAINERD_SOCKET),
