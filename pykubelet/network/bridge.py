@@ -110,11 +110,9 @@ def allow_localhost(bridge: str) -> None:
         raise Failed(f"can't set route_localnet on {bridge}: {error.strerror}") from error
 
 
-def pick_mtu(config: NetworkConfig) -> int:
-    """The configured one, else that of the interface which leads out of the node: a pod that sends
-    larger packets than the node can is a pod whose large answers get lost."""
-    if config.mtu:
-        return config.mtu
+def outward_mtu() -> int:
+    """That of the interface which leads out of the node: a pod that sends larger packets than the
+    node can is a pod whose large answers get lost."""
     outward = addresses.default_route_interface()
     link = links.find(outward) if outward else None
     return link.mtu if link and link.mtu else DEFAULT_MTU

@@ -99,7 +99,7 @@ def _read(raw: Json, invocation: spec.Invocation, version: str) -> NetworkConfig
     backend = _text(raw, "backend", "")
     if backend not in ("", *BACKENDS):
         raise Invalid("unknown", where="backend", expected=" or ".join(BACKENDS), found=backend)
-    runtime = _object(raw, "runtimeConfig")
+    runtime = _lower_case(_object(raw, "runtimeConfig"))
     if runtime.get("bandwidth"):
         raise CniError(
             spec.UNSUPPORTED_FIELD,
@@ -137,6 +137,16 @@ def _read(raw: Json, invocation: spec.Invocation, version: str) -> NetworkConfig
         previous=_object(raw, "prevResult") or None,
         valid=_valid_attachments(raw) if invocation.command == "GC" else None,
     )
+
+
+def _lower_case(value: Any) -> Any:
+    """Names as the conventions write them. containerd writes `HostPort` and `Subnet`, which the
+    plugins in Go never notice, because their decoder ignores case."""
+    if isinstance(value, list):
+        return [_lower_case(item) for item in value]
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: _lower_case(item) for name, item in value.items()}
+    return value
 
 
 def read_ports(mappings: Any) -> tuple[PortMapping, ...]:

@@ -1,6 +1,6 @@
 """Puts the CNI executable and its configuration in place, and takes them away.
 
-The executable of `cni/` is text with three values to fill in: the interpreter line, the agent's
+The executable `cni/pykubelet` is text with three values to fill in: the interpreter line, the agent's
 socket, and the Python that runs the whole plugin when no agent answers. The interpreter is
 resolved to its real path: a virtual environment's link, and even more a version manager's, costs
 time at each start, and the executable needs nothing but the bare interpreter.
@@ -96,13 +96,24 @@ def install_executables(
         socket=socket,
         python=python or sys.executable,
     )
-    part = folder / f".pykubelet.{os.getpid()}"
+    _put(folder / "pykubelet", text)
+    loopback = folder / "loopback"
+    if not os.path.lexists(loopback) or _is_ours(loopback):
+        _put(loopback, (Path(source) / "loopback").read_text())
+
+
+def _put(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(text)
     part.chmod(0o755)
-    part.rename(folder / "pykubelet")
-    loopback = folder / "loopback"
-    if not os.path.lexists(loopback):
-        loopback.symlink_to("pykubelet")
+    part.rename(path)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return b"pykubelet" in path.read_bytes()
+    except OSError:
+        return False
 
 
 def install_config(conf_dir: str | Path, text: str) -> Path:
@@ -118,7 +129,7 @@ def install_config(conf_dir: str | Path, text: str) -> Path:
 def remove(bin_dir: str | Path = BIN_DIR, conf_dir: str | Path = CONF_DIR) -> None:
     """What the two functions above have put there, and nothing else."""
     loopback = Path(bin_dir) / "loopback"
-    if loopback.is_symlink() and os.readlink(loopback) == "pykubelet":
+    if _is_ours(loopback):
         loopback.unlink()
     (Path(bin_dir) / "pykubelet").unlink(missing_ok=True)
     (Path(conf_dir) / CONF_NAME).unlink(missing_ok=True)

@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Lease:
     def key(self) -> Key:
         return self.network, self.container, self.interface
 
-    @property
+    @cached_property
     def ips(self) -> tuple[Interface, ...]:
         return tuple(ipaddress.ip_interface(a) for a in self.addresses)
 

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 # up some time after our ADD. Without a link it is dead for sure (the link goes with the namespace).
 SETTLE_SECONDS = 10.0
 GRACE_SECONDS = 300.0
+MTU_SECONDS = 60.0
 
 
 class Operations:
@@ -44,6 +45,7 @@ class Operations:
         self.store = store
         self._on_exhausted = on_exhausted
         self._busy = KeyedLocks[Key]()
+        self._mtu = (0.0, 0)
 
     # -- the verbs ------------------------------------------------------------------------------
 
@@ -55,7 +57,7 @@ class Operations:
             )
         with self._busy.held((config.name, call.container, call.interface)):
             lease = self._reserve(config, call)
-            mtu = bridge.pick_mtu(config)
+            mtu = config.mtu or self._outward_mtu()
             with self.store.locked():
                 host = self._host()
                 index = bridge.ensure(config, mtu, host)
@@ -225,6 +227,14 @@ class Operations:
             )
             leases.put(lease)
             return lease
+
+    def _outward_mtu(self) -> int:
+        """Asked once a minute, not once a pod: it changes when the node's uplink does."""
+        until, mtu = self._mtu
+        if time.monotonic() > until:
+            mtu = bridge.outward_mtu()
+            self._mtu = time.monotonic() + MTU_SECONDS, mtu
+        return mtu
 
     def _hide(self, config: NetworkConfig, host: Footprint) -> None:
         """Masquerading for this network, written when it is news or when the rules are gone."""

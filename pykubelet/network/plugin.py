@@ -19,7 +19,7 @@ from pykubelet.network.spec import CniError, Invocation, Json
 
 log = logging.getLogger(__name__)
 
-DEFAULT_STATE = "/var/lib/pykubelet/cni"
+DEFAULT_STATE = "/var/lib/kubelet/cni"  # below the default of `pykubelet run --root-dir`
 DEFAULT_SOCKET = "/run/pykubelet/cni.sock"
 
 

@@ -193,10 +193,12 @@ def main() -> None:
     import signal
     import sys
 
+    ending = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # before there are threads: they inherit it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     server = CniServer(sys.argv[1], sys.argv[2])
     server.start()
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    signal.sigwait(ending)
     server.stop()
 
 
