@@ -77,6 +77,9 @@ class World:
 
 
 def pod(*volumes: Json, containers: list[Json] | None = None, **spec: Any) -> Json:
+    """A pod; its first container mounts every volume unless it says what it mounts."""
+    first, *others = containers or [container()]
+    uses = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
     return {
         "metadata": {
             "name": "web",
@@ -87,7 +90,7 @@ def pod(*volumes: Json, containers: list[Json] | None = None, **spec: Any) -> Js
         },
         "spec": {
             "nodeName": "node-1",
-            "containers": containers or [container()],
+            "containers": [{"volumeMounts": uses, **first}, *others],
             "volumes": list(volumes),
             **spec,
         },

@@ -1,9 +1,9 @@
 """`Volumes`: what the pod workers hold of this room.
 
-It keeps no state of its own: everything is on the disk and in the mount table, so a new agent finds
-what the old one left, and every method may be called again after a crash at any point. Different
-pods may be worked on at once, one pod by one thread at a time. The types are in `registry`, where
-things lie in `layout`.
+It remembers nothing: everything is on the disk and in the mount table, so a new agent finds what
+the old one left, and every method may be called again after a crash at any point, and from any
+thread: what concerns one pod happens one after the other. The types are in `registry`, where things
+lie in `layout`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pykubelet.kubelet.volumes import (
     usage,
 )
 from pykubelet.kubelet.volumes.container_mounts import Occasion
+from pykubelet.kubelet.volumes.locks import Locks
 from pykubelet.kubelet.volumes.model import Host, Json, Mounted, Volume, VolumeError, VolumeType
 from pykubelet.kubelet.volumes.ownership import give_folder
 from pykubelet.kubelet.volumes.registry import REFUSALS, TYPES
@@ -45,17 +46,17 @@ class Volumes:
         self.root = Path(os.path.realpath(root))  # as the mount table spells it
         self.sources = sources
         self.host = host or Host()
+        self._locks = Locks()
 
     # -- a pod's volumes ------------------------------------------------------------------------
 
     def setup(self, pod: Json) -> dict[str, Mounted]:
-        """Make every volume of the pod usable; what there is, by volume name. Idempotent.
+        """Make every volume usable that some container uses; what there is, by volume name.
 
-        Raises VolumeError for the first volume that can't be had.
+        Idempotent. Raises VolumeError for the first volume that can't be had.
         """
-        return {
-            volume["name"]: self._set_up(pod, volume) for volume in pod["spec"].get("volumes") or ()
-        }
+        with self._locks.of(spec.uid(pod)):
+            return {volume["name"]: self._set_up(pod, volume) for volume in used(pod)}
 
     def refresh(self, pod: Json) -> bool:
         """Bring ConfigMaps, Secrets, fields and tokens in the pod's volumes up to date.
@@ -64,14 +65,15 @@ class Volumes:
         its turn; then the first VolumeError, if any, is raised.
         """
         changed, problem = False, None
-        for declared in pod["spec"].get("volumes") or ():
-            kind, volume = self._volume(pod, declared)
-            if kind.payload is None or not (volume.folder / atomic.DATA).is_symlink():
-                continue
-            try:
-                changed |= _project(kind, volume)
-            except VolumeError as error:
-                problem = problem or error
+        with self._locks.of(spec.uid(pod)):
+            for declared in used(pod):
+                kind, volume = self._volume(pod, declared)
+                if kind.payload is None or not (volume.folder / atomic.DATA).is_symlink():
+                    continue
+                try:
+                    changed |= _project(kind, volume)
+                except VolumeError as error:
+                    problem = problem or error
         if problem is not None:
             raise problem
         return changed
@@ -131,15 +133,16 @@ class Volumes:
         """
         folder = layout.pod_folder(self.root, spec.uid(pod))
         try:
-            return container_mounts.mounts_of(
-                pod,
-                container,
-                mounted,
-                env,
-                folder=folder,
-                host=self.host,
-                occasion=occasion or Occasion(),
-            )
+            with self._locks.of(spec.uid(pod)):
+                return container_mounts.mounts_of(
+                    pod,
+                    container,
+                    mounted,
+                    env,
+                    folder=folder,
+                    host=self.host,
+                    occasion=occasion or Occasion(),
+                )
         except OSError as error:
             raise VolumeError(
                 f'can\'t prepare the mounts of container "{container["name"]}": {error}',
@@ -195,7 +198,8 @@ class Volumes:
         """
         folder = layout.pod_folder(self.root, uid).path
         try:
-            removal.remove(folder)
+            with self._locks.of(uid):
+                removal.remove(folder)
         except OSError as error:
             raise Failed(f"the folder of pod {uid} can't be removed: {error}") from error
 
@@ -245,6 +249,18 @@ class Volumes:
     def release(self) -> None:
         """Take away every mount below the root, and the root's own. For uninstalling."""
         removal.unmount_below(self.root)
+
+
+def used(pod: Json) -> list[Json]:
+    """The pod's volumes that a container mounts, or takes variables from: no others are set up,
+    and one that can't be had does not hold up a pod that never looks at it."""
+    names = set()
+    for _, container in spec.containers(pod):
+        for key in ("volumeMounts", "volumeDevices"):
+            names |= {use["name"] for use in container.get(key) or ()}
+        for variable in container.get("env") or ():
+            names.add(((variable.get("valueFrom") or {}).get("fileKeyRef") or {}).get("volumeName"))
+    return [volume for volume in pod["spec"].get("volumes") or () if volume["name"] in names]
 
 
 def _project(kind: VolumeType, volume: Volume) -> bool:

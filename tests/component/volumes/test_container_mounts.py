@@ -317,7 +317,7 @@ TRIES = 20_000
 
 
 def test_a_link_swapped_at_the_wrong_moment_never_shows_what_is_outside(node: Node) -> None:
-    folder, target = volume_of(node, one()), node.root / "target"
+    folder, target = volume_of(node, one(at())), node.root / "target"
     (folder / "a/b").mkdir(parents=True)
     (node.outside / "b").mkdir()
     (node.outside / "b/secret").touch()
@@ -337,7 +337,7 @@ def test_a_link_swapped_at_the_wrong_moment_never_shows_what_is_outside(node: No
 
 
 def test_missing_folders_are_never_made_through_a_swapped_link(node: Node) -> None:
-    folder, target = volume_of(node, one()), node.root / "target"
+    folder, target = volume_of(node, one(at())), node.root / "target"
     (folder / "a/b").mkdir(parents=True)
     made = refused = 0
     with Swapper(folder, node.outside):
@@ -423,7 +423,7 @@ def test_recursive_read_only_is_asked_for_only_where_it_can_be_had(node: Node) -
 
 
 def test_a_file_is_read_from_inside_its_volume_only(node: Node) -> None:
-    it = one()
+    it = one(at())
     mounted = node.volumes.setup(it)
     folder = Path(mounted["v"].path)
     (folder / "sub").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,50 @@ def test_refresh_leaves_volumes_alone_that_are_not_there_yet(node: Node) -> None
     assert node.volumes.orphans() == set()
 
 
+def test_refreshing_while_setting_up_and_tearing_down_loses_nothing(node: Node) -> None:
+    it = pod({"name": "v", "configMap": {"name": "c"}})
+    node.world.put_config_map("c", a="0")
+    stop = threading.Event()
+    problems: list[Exception] = []
+
+    def refresh() -> None:
+        while not stop.is_set():
+            try:
+                node.volumes.refresh(it)
+            except Exception as error:  # noqa: BLE001 - shown below
+                problems.append(error)
+                return
+
+    helpers = [threading.Thread(target=refresh) for _ in range(2)]
+    for helper in helpers:
+        helper.start()
+    try:
+        for version in range(1, 101):
+            node.world.put_config_map("c", a=str(version))
+            folder = Path(node.volumes.setup(it)["v"].path)
+            assert (folder / "a").read_text() == str(version)
+            if version % 10 == 0:
+                node.volumes.teardown("uid-1")
+                assert node.volumes.orphans() == set()
+    finally:
+        stop.set()
+        for helper in helpers:
+            helper.join()
+    assert not problems
+
+
+def test_a_volume_that_no_container_uses_is_not_set_up_and_holds_nothing_up(node: Node) -> None:
+    unused = {"name": "u", "configMap": {"name": "absent"}}
+    variable = {"name": "K", "valueFrom": {"fileKeyRef": {"volumeName": "f", "path": "x"}}}
+    main = container(volumeMounts=[{"name": "v", "mountPath": "/v"}], env=[variable])
+    volumes = [unused, {"name": "v", "emptyDir": {}}, {"name": "f", "emptyDir": {}}]
+    later = container("debug", volumeMounts=[{"name": "e", "mountPath": "/e"}])
+    it = pod(*volumes, {"name": "e", "emptyDir": {}}, containers=[main])
+    assert set(node.volumes.setup(it)) == {"v", "f"}
+    it["spec"]["ephemeralContainers"] = [later]
+    assert set(node.volumes.setup(it)) == {"v", "f", "e"}
+
+
 def test_a_key_that_can_be_no_path_is_refused(node: Node) -> None:
     node.world.put_config_map("c", a="1")
     items = [{"key": "a", "path": "../../escape"}]
@@ -275,6 +320,8 @@ def everything(node: Node) -> Json:
             {"name": "h", "mountPath": "/h", "subPath": "precious"},
             {"name": "d", "mountPath": "/d", "subPath": "new"},
             {"name": "m", "mountPath": "/m"},
+            {"name": "s", "mountPath": "/s"},
+            {"name": "p", "mountPath": "/p"},
         ]
     )
     return pod(

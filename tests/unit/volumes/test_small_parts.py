@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from pykubelet.errors import Invalid
 from pykubelet.kubelet.volumes import layout, mounts
+from pykubelet.kubelet.volumes.locks import Locks
 from pykubelet.kubelet.volumes.manager import Volumes
 from pykubelet.kubelet.volumes.model import Host, Mounted, Volume, VolumeError
 from pykubelet.kubelet.volumes.registry import TYPES
@@ -163,3 +165,26 @@ def test_a_type_that_is_not_supported_is_refused_by_name(tmp_path: Path, key: st
         Volumes(tmp_path, World()).setup(pod({"name": "v", key: {}}))
     assert not caught.value.waiting_may_help
     assert caught.value.volume == "v"
+
+
+# -- locks --------------------------------------------------------------------------------------
+
+
+def test_one_pod_at_a_time_and_nothing_is_kept() -> None:
+    locks, inside, most = Locks(), 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(200):
+            with locks.of("a"), locks.of("b"):
+                inside += 1
+                most = max(most, inside)
+                inside -= 1
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert most == 1
+    assert len(locks) == 0
