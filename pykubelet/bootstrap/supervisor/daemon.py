@@ -337,8 +337,10 @@ class Daemon:
             if run.service.socket is None:
                 self._open_notify(run)
             deadline = now + run.service.limits.watchdog if run.service.limits.watchdog else None
-            running = State(Phase.RUNNING, now, deadline, wanted=True)
-            self._take(run, Turn(running, None, f"found running (pid {pid})"))
+            # Not by `_take`, which would start those that come after it: they may be here as well.
+            run.state = State(Phase.RUNNING, now, deadline, wanted=True)
+            log.info("%s: found running (pid %d)", name, pid)
+        self._write_state()
 
     def _close(self) -> None:
         signal.set_wakeup_fd(-1)
