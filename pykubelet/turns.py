@@ -1,9 +1,9 @@
 """Who does a daemon's work: turns by key, tasks beside them, and timers, on few threads.
 
-A *key* (a pod's UID, an object's name) has at most one turn running at any time; waking it while its turn runs makes
-one more turn follow. Threads are made when work is there and end after a while without any, so that
-a quiet pod costs nothing and a hanging one costs its own thread and nobody else's. One timer thread
-sleeps until the earliest alarm.
+A *key* (a pod's UID, an object's name) has at most one turn running at any time; waking it while
+its turn runs makes one more turn follow. Threads are made when work is there and end after a while
+without any, so that a quiet pod costs nothing and a hanging one costs its own thread and nobody
+else's. One timer thread sleeps until the earliest alarm.
 
 The node agent's pods and every controller take their turns here; probes keep a clockwork of their
 own, made for many short checks. A ground-floor module: it knows nothing of what is done.

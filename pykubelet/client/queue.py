@@ -1,0 +1,67 @@
+"""The shape of every controller: keys to look at, one turn at a time each, back-off on failure.
+
+`Turns` gives the threads; this adds what controllers share: a key whose turn raised is tried again
+after a wait that doubles, and a conflict is no failure but a reason to look again at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from pykubelet.client.errors import Conflict
+from pykubelet.errors import Failed
+from pykubelet.turns import Turns
+
+log = logging.getLogger(__name__)
+
+_FIRST, _LONGEST = 0.005, 60.0
+
+
+class Queue:
+    """`turn(key)` may return seconds after which to look again unasked."""
+
+    def __init__(self, name: str, turn: Callable[[str], float | None]) -> None:
+        self._name = name
+        self._turn = turn
+        self._lock = threading.Lock()
+        self._failures: dict[str, int] = {}
+        self._turns = Turns(self._take)
+
+    def add(self, key: str) -> None:
+        self._turns.wake(key)
+
+    def add_after(self, key: str, seconds: float) -> None:
+        self._turns.wake_at(key, time.monotonic() + seconds)
+
+    def every(self, seconds: float, work: Callable[[], None]) -> None:
+        self._turns.every(seconds, work)
+
+    def stop(self) -> None:
+        self._turns.stop()
+
+    def _take(self, key: str) -> None:
+        try:
+            after = self._turn(key)
+        except Conflict:
+            self._again(key, quiet=True)
+        except Failed as error:
+            log.warning("%s: %s: %s", self._name, key, error)
+            self._again(key)
+        except Exception:
+            log.exception("%s: %s", self._name, key)
+            self._again(key)
+        else:
+            with self._lock:
+                self._failures.pop(key, None)
+            if after is not None:
+                self.add_after(key, after)
+
+    def _again(self, key: str, quiet: bool = False) -> None:
+        with self._lock:
+            failures = self._failures.get(key, 0)
+            self._failures[key] = failures + 1
+        wait = _FIRST if quiet and failures == 0 else min(_FIRST * 2**failures, _LONGEST)
+        self.add_after(key, wait)
