@@ -46,13 +46,11 @@ class UnifiedCgroups(Cgroups):
         root = Group(str(self.mount))
         with rim("reading", str(self.mount)):
             available = root.controller.controllers & set(WANTED)
-        kubepods = root.below(self.names.kubepods()).folder
         return HostCgroups(
             version=2,
             driver=self.names.driver,
             controllers=available,
-            swap_controller="memory" in available
-            and os.path.exists(os.path.join(kubepods, "memory.swap.max")),
+            swap_controller="memory" in available and _counts_swap(str(self.mount)),
             page_sizes=page_sizes() if "hugetlb" in available else (),
         )
 
@@ -202,6 +200,16 @@ class UnifiedCgroups(Cgroups):
 
     def _group(self, path: str) -> Group:
         return Group(str(self.mount)).below(path)
+
+
+def _counts_swap(mount: str) -> bool:
+    """Whether groups have memory.swap.max. The root has none, so look at what is below it."""
+    with os.scandir(mount) as entries:
+        groups = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    limiting = [group for group in groups if os.path.exists(f"{group}/memory.max")]
+    if limiting:
+        return any(os.path.exists(f"{group}/memory.swap.max") for group in limiting)
+    return os.path.exists("/proc/swaps")  # no group to look at: a kernel with swap counts it
 
 
 def _or_max(limit: int) -> int | None:

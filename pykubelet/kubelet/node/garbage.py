@@ -152,13 +152,25 @@ def in_use(
     found: Mapping[str, PodRuntime], wanted: Iterable[str] = (), keep: Iterable[str] = ()
 ) -> Callable[[Image], bool]:
     """A test for images that must stay: of any container there is, dead or alive; named in
-    `wanted` (pods that are about to start); or in `keep` (the sandbox image, imported ones)."""
+    `wanted` (pods that are about to start) or in `keep`; or a sandbox image.
+
+    A sandbox's image isn't told by CRI, and runtimes before 2023 (containerd 1.6) don't tell what
+    is pinned. Whatever is called `pause` is one; it is small, and offline it can't be had again.
+    """
     names = {*wanted, *keep}
     for pod in found.values():
         for container in pod.containers:
             names.update((container.image, container.image_ref, container.image_id))
     names = {spelling for name in names if name for spelling in _spellings(name)}
-    return lambda image: not names.isdisjoint((image.id, *image.tags, *image.digests))
+
+    def used(image: Image) -> bool:
+        own = (image.id, *image.tags, *image.digests)
+        return not names.isdisjoint(own) or any(map(_SANDBOX_IMAGE.search, own))
+
+    return used
+
+
+_SANDBOX_IMAGE = re.compile(r"/pause[:@]")
 
 
 def bytes_to_free(capacity: int, available: int, policy: ImagePolicy) -> int:

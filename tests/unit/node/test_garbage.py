@@ -133,6 +133,12 @@ def test_a_pinned_image_or_one_in_use_is_never_removed() -> None:
     )
 
 
+def test_a_sandbox_image_stays_even_where_the_runtime_does_not_tell_that_it_is_pinned() -> None:
+    """Complaint 22: the same, on runtimes too old to say so."""
+    assert NOBODY(Image("sha256:p", tags=("registry.k8s.io/pause:3.9",)))
+    assert not NOBODY(Image("sha256:p", tags=("me.io/pauses:1", "me.io/pause/app:1")))
+
+
 def test_an_image_of_a_dead_container_is_in_use_for_it_may_start_again() -> None:
     found = runtime(Container("c", "c", "b", "u", 0, ContainerState.EXITED, image_id="sha256:old"))
     assert garbage.in_use(found)(OLD)
