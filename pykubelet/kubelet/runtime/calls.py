@@ -139,6 +139,9 @@ def failure(name: str, error: Any) -> PykubeletError:
 _BY_CODE: dict[Any, type[Failed]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.DEADLINE_EXCEEDED: TimedOut,
+    # Both ends keep the deadline; where the peer's runs out first, it resets the stream. We never
+    # cancel a call ourselves while somebody waits for its answer.
+    grpc.StatusCode.CANCELLED: TimedOut,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.UNIMPLEMENTED: Unsupported,
 }

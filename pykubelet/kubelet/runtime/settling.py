@@ -3,7 +3,8 @@
 containerd's events come from the layer below its CRI service, which hears them when we do and
 needs some milliseconds to act on them. Who looks at once sees the old state and would not look
 again. So each event names the states that it leads to, and the one item is asked for until it is
-in one of them; after two seconds the hint is given anyway. Asleep when nothing is pending.
+in one of them. containerd tries a clean-up that failed again after 1, 2 and 4 seconds, so the hint
+is given anyway only after ten. Asleep when nothing is pending.
 """
 
 from __future__ import annotations
@@ -35,11 +36,9 @@ _LEADS_TO: dict[str, set[object]] = {
 
 
 def pauses() -> Iterator[float]:
-    """Seconds between one look and the next: doubling from 1 ms, two seconds in all."""
-    pause = 0.001
-    while pause < 1.1:
-        yield pause
-        pause *= 2
+    """Seconds between one look and the next: doubling from 1 ms to 256 ms, ten seconds in all."""
+    yield from (0.001 * 2**n for n in range(8))
+    yield from (0.256 for _ in range(38))
 
 
 @dataclass

@@ -39,6 +39,10 @@ class Registries:
         program = Path(__file__).with_name("registry.py")
         for name, address, password in (("open", OPEN, ()), ("closed", CLOSED, ("me:secret",))):
             port = address.partition(":")[2]
+            # Without this, containerd 2.x tries no plain HTTP, not even on loopback.
+            hosts = node.machine.home / "certs.d" / address / "hosts.toml"
+            hosts.parent.mkdir(parents=True)
+            hosts.write_text(f'[host."http://{address}"]\n  capabilities = ["pull", "resolve"]\n')
             node.machine.start(sys.executable, program, folder, port, *password, log=name)
             until(
                 lambda port=port: f":{port} " in node.machine.run("ss", "-tln"),

@@ -188,6 +188,31 @@ def test_containers_of_a_pod_share_its_network(node: Node) -> None:
     pod.remove()
 
 
+def test_in_a_user_namespace_root_is_nobody_on_the_host(node: Node) -> None:
+    features = node.runtime.status().handlers.get("runc")
+    if not features or not features.user_namespaces:
+        pytest.skip("this containerd or runc knows no user namespaces")
+    node.machine.home.chmod(0o711)  # the pod's root has to reach its own files
+    first, length = 1 << 20, 1 << 16
+    pod = node.pod(hostUsers=False).run(user_namespace=(first, length))
+    pod.start(user_namespace=(first, length))
+    assert pod.sh("id -u; cat /proc/self/uid_map").split() == ["0", "0", str(first), str(length)]
+    tasks = (line.split() for line in node.machine.ctr("tasks", "list").splitlines())
+    [process] = [pid for id, pid, *_ in tasks if id == pod.container().id]
+    assert Path(f"/proc/{process}").stat().st_uid == first
+    pod.remove()
+
+
+def test_a_strict_group_policy_ignores_the_images_groups(node: Node) -> None:
+    if not node.runtime.status().supplemental_groups_policy:
+        pytest.skip("this containerd knows no supplemental groups policy")
+    whole = {"runAsUser": 1000, "fsGroup": 3000, "supplementalGroupsPolicy": "Strict"}
+    pod = node.runs(securityContext=whole)
+    assert status(pod)["Groups"].split() == ["0", "3000"]  # the primary one and what we said
+    assert pod.container().user == (1000, 0, (0, 3000))
+    pod.remove()
+
+
 def test_sysctls_are_set_for_the_pod(node: Node) -> None:
     sysctls = [
         {"name": "net.ipv4.ip_unprivileged_port_start", "value": "81"},
