@@ -76,8 +76,8 @@ def _shaped(shape: str, base: str) -> Check:
     if shape:
         inner = _shaped(shape[2:], base)
         return _list_of(inner) if shape.startswith("[]") else _map_of(inner)
-    if base in _SCALARS:
-        return _scalar(*_SCALARS[base])
+    if base in SCALARS:
+        return _scalar(*SCALARS[base])
     return checker(base) if tables.is_type(base) else _scalar("a string", _is_string)
 
 
@@ -169,7 +169,7 @@ def _is_anything(_: Any) -> bool:
     return True
 
 
-_SCALARS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+SCALARS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "string": ("a string", _is_string),
     "bool": ("true or false", _is_bool),
     "int32": ("an integer of 32 bits", _is_int32),

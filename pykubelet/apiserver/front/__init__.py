@@ -1,0 +1,1 @@
+"""HTTP: bytes on a connection into requests, responses into bytes. Knows nothing of Kubernetes."""
