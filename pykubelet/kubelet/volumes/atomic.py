@@ -139,6 +139,20 @@ def _new_generation(folder: Path, files: dict[str, File], group: int | None) -> 
 
     stamp = time.strftime("..%Y_%m_%d_%H_%M_%S.", time.gmtime())
     generation = Path(tempfile.mkdtemp(prefix=stamp, dir=folder))
+    try:
+        _fill(generation, files, group)
+        upcoming = folder / _NEXT
+        upcoming.unlink(missing_ok=True)
+        upcoming.symlink_to(generation.name)
+        upcoming.rename(folder / DATA)
+    except OSError:
+        # The disk is full, perhaps: no half a generation is to make that worse.
+        shutil.rmtree(generation, ignore_errors=True)
+        raise
+    return generation.name
+
+
+def _fill(generation: Path, files: dict[str, File], group: int | None) -> None:
     made: set[Path] = set()
     _own(generation, _folder_mode(group), None, group)
     for path, file in files.items():
@@ -154,11 +168,6 @@ def _new_generation(folder: Path, files: dict[str, File], group: int | None) -> 
         with open(descriptor, "wb") as out:
             out.write(file.data)
         _own(target, file.mode, file.uid, group)
-    upcoming = folder / _NEXT
-    upcoming.unlink(missing_ok=True)
-    upcoming.symlink_to(generation.name)
-    upcoming.rename(folder / DATA)
-    return generation.name
 
 
 def _own(path: Path, mode: int, uid: int | None, group: int | None) -> None:

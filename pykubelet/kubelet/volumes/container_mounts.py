@@ -41,13 +41,15 @@ class Occasion:
 
     `attempt` is its restart count. `pod_ips` are the sandbox's addresses. `recursive_read_only`:
     the runtime handler can do it. `id_mappings` (`host_id`, `container_id`, `length`) are those of
-    the pod's user namespace, empty without one.
+    the pod's user namespace, empty without one. `image_refs` are what the references of image
+    volumes were resolved to when they were pulled, by volume name; the reference itself otherwise.
     """
 
     attempt: int = 0
     pod_ips: Sequence[str] = ()
     recursive_read_only: bool = False
-    id_mappings: Sequence[Mapping[str, int]] = field(default_factory=tuple)
+    id_mappings: Sequence[Mapping[str, int]] = ()
+    image_refs: Mapping[str, str] = field(default_factory=dict)
 
 
 def mounts_of(
@@ -127,7 +129,8 @@ def _volume_mount(
         "recursive_read_only": _recursive(mount, occasion.recursive_read_only),
     }
     if volume.image:
-        return result | {"image": {"image": volume.image}, "image_sub_path": path}
+        reference = occasion.image_refs.get(mount["name"], volume.image)
+        return result | {"image": {"image": reference}, "image_sub_path": path}
     result["host_path"] = volume.path
     if propagation != "PROPAGATION_PRIVATE":
         _check_propagation(mount, volume.path)

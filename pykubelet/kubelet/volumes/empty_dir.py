@@ -27,11 +27,8 @@ def set_up(volume: Volume) -> Mounted:
     medium = volume.source.get("medium") or ""
     ready = volume.state / "ready"
     if not (ready.exists() and _is_there(volume.folder, medium)):
-        try:
-            make(volume, medium)
-            give_to_group(volume.folder, volume.fs_group)
-        except OSError as error:
-            raise volume.error(f"can't make the emptyDir: {error}") from error
+        make(volume, medium)
+        give_to_group(volume.folder, volume.fs_group)
         layout.make(volume.state)
         ready.touch()
     return Mounted(path=str(volume.folder))

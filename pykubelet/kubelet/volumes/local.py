@@ -33,8 +33,5 @@ def set_up(volume: Volume) -> Mounted:
             "and mounted on this node first"
         )
     policy = security_context(volume.pod).get("fsGroupChangePolicy") or "Always"
-    try:
-        give_to_group(Path(path), volume.fs_group, policy=policy)
-    except OSError as error:
-        raise volume.error(f"can't apply fsGroup: {error}") from error
+    give_to_group(Path(path), volume.fs_group, policy=policy)
     return Mounted(path=path, owned=False)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pykubelet.errors import Failed, Invalid
@@ -71,7 +72,8 @@ class Volumes:
                 if kind.payload is None or not (volume.folder / atomic.DATA).is_symlink():
                     continue
                 try:
-                    changed |= _project(kind, volume)
+                    with _explained(volume):
+                        changed |= _project(kind, volume)
                 except VolumeError as error:
                     problem = problem or error
         if problem is not None:
@@ -80,12 +82,10 @@ class Volumes:
 
     def _set_up(self, pod: Json, declared: Json) -> Mounted:
         kind, volume = self._volume(pod, declared)
-        try:
+        with _explained(volume):
             if kind.set_up is not None:
                 return kind.set_up(volume)
             _project(kind, volume)
-        except Invalid as error:
-            raise volume.error(str(error), waiting_may_help=False) from error
         return Mounted(path=str(volume.folder), read_only=True)
 
     def _volume(self, pod: Json, declared: Json) -> tuple[VolumeType, Volume]:
@@ -267,12 +267,20 @@ def _project(kind: VolumeType, volume: Volume) -> bool:
     """Write the volume's payload; True if that was a change."""
     assert kind.payload is not None
     payload = kind.payload(volume)
+    empty_dir.make(volume, empty_dir.MEMORY if kind.in_memory else "")
+    # The files get their group as they are written; here they are not to become writable.
+    give_folder(volume.folder, volume.fs_group)
+    return atomic.write(volume.folder, payload, group=volume.fs_group)
+
+
+@contextmanager
+def _explained(volume: Volume) -> Iterator[None]:
+    """Whatever goes wrong with a volume is a VolumeError that names it."""
     try:
-        empty_dir.make(volume, empty_dir.MEMORY if kind.in_memory else "")
-        # The files get their group as they are written; here they are not to become writable.
-        give_folder(volume.folder, volume.fs_group)
-        return atomic.write(volume.folder, payload, group=volume.fs_group)
-    except ValueError as error:
+        yield
+    except VolumeError:
+        raise
+    except (Invalid, ValueError) as error:
         raise volume.error(str(error), waiting_may_help=False) from error
-    except OSError as error:
-        raise volume.error(f"can't write the volume: {error}") from error
+    except (Failed, OSError) as error:  # not reachable now, the disk is full
+        raise volume.error(str(error)) from error

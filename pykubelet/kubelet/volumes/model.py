@@ -114,8 +114,10 @@ class VolumeType:
     """One kind of volume. `key` is its field in a volume's JSON, `plugin` its folder's name.
 
     `set_up` makes the volume usable, or finds it so: it is called again after any crash, at any
-    point. `payload` is there for types whose content follows something that changes; those have
-    no `set_up` of their own, since writing their payload is all there is to do.
+    point. `payload` is there for types whose content follows something that changes; those have no
+    `set_up` of their own, since writing their payload is all there is to do. Both raise VolumeError
+    for what they have words for; the manager finds words for any Failed, Invalid, ValueError and
+    OSError.
     """
 
     key: str

@@ -12,7 +12,6 @@ import ctypes
 import errno
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -174,22 +173,23 @@ def open_beneath(
 # -- what is mounted ----------------------------------------------------------------------------
 
 
-def mount_table() -> list[Mount]:
-    """Every mount of this process's namespace, in the order in which they were stacked."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        return [parse_mountinfo(line) for line in lines]
-
-
-def mounts_below(folder: str | Path) -> Iterator[Mount]:
-    """Mounts at or below `folder`, parents first."""
-    prefix = f"{folder}/"
-    return (m for m in mount_table() if m.point == str(folder) or m.point.startswith(prefix))
+def mounts_below(folder: str | Path) -> list[Mount]:
+    """Mounts at or below `folder`, in the order in which they were stacked."""
+    point, prefix, written = str(folder), f"{folder}/", _escaped(str(folder))
+    # A node has ten mounts a pod: only lines that may matter are taken apart.
+    found = (parse_mountinfo(line) for line in _table() if written in line)
+    return [mount for mount in found if mount.point == point or mount.point.startswith(prefix)]
 
 
 def mount_of(path: str | Path) -> Mount | None:
     """The mount that `path` (links resolved) lies on."""
-    number = _mount_id(os.path.realpath(path))
-    return next((m for m in mount_table() if m.id == number), None)
+    number = f"{_mount_id(os.path.realpath(path))} "
+    return next((parse_mountinfo(line) for line in _table() if line.startswith(number)), None)
+
+
+def _table() -> list[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        return lines.readlines()
 
 
 def is_mount_point(path: str | Path) -> bool:
@@ -205,7 +205,8 @@ def is_mount_point(path: str | Path) -> bool:
 
 def filesystem_of(path: str | Path) -> str:
     """The type of the file system mounted exactly at `path`, `""` where none is."""
-    return next((m.filesystem for m in reversed(mount_table()) if m.point == str(path)), "")
+    stacked = [mount for mount in mounts_below(path) if mount.point == str(path)]
+    return stacked[-1].filesystem if stacked else ""
 
 
 def _mount_id(path: str | Path) -> int:
@@ -241,6 +242,13 @@ def parse_mountinfo(line: str) -> Mount:
         filesystem=right.split(" ", 1)[0].strip(),
         propagation=kinds or "private",
     )
+
+
+def _escaped(text: str) -> str:
+    """As the kernel writes mount points: it escapes these four."""
+    for character in "\\ \t\n":
+        text = text.replace(character, f"\\{ord(character):03o}")
+    return text
 
 
 def _unescaped(text: str) -> str:

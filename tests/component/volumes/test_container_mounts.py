@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pykubelet.kubelet.volumes import mounts, subpath
 from pykubelet.kubelet.volumes.container_mounts import Occasion
 from pykubelet.kubelet.volumes.manager import Volumes
 from pykubelet.kubelet.volumes.model import Host, Mounted, VolumeError
 from tests.component.volumes.conftest import Node
-from tests.support.world import Json, container, pod
+from tests.support.world import Json, World, container, pod
 
 pytestmark = pytest.mark.root
 
@@ -71,6 +73,9 @@ def test_an_image_is_mounted_by_the_runtime(node: Node) -> None:
     (mount, _) = volumes.mounts(it, it["spec"]["containers"][0], volumes.setup(it), {})
     assert mount["image"] == {"image": "example/data:1"}
     assert mount["image_sub_path"] == "bin"
+    occasion = Occasion(image_refs={"v": "sha256:1234"})
+    (mount, _) = volumes.mounts(it, it["spec"]["containers"][0], volumes.setup(it), {}, occasion)
+    assert mount["image"] == {"image": "sha256:1234"}
     assert mount["host_path"] == ""
     assert mount["readonly"]
 
@@ -353,6 +358,30 @@ def test_missing_folders_are_never_made_through_a_swapped_link(node: Node) -> No
     assert os.listdir(node.outside) == ["precious"]
 
 
+ITEMS = ("..", ".", "", "a", "b", "out", "up", "loop", "file", "new", "-", "\n")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(path=st.lists(st.sampled_from(ITEMS), min_size=1, max_size=6).map("/".join))
+def test_whatever_the_path_and_the_traps_what_is_shown_is_of_the_volume(
+    node: Node, path: str
+) -> None:
+    folder, target = volume_of(node, one(at())), node.root / "target"
+    (folder / "a/b").mkdir(parents=True, exist_ok=True)
+    for link, to in {"out": "/", "a/out": node.outside, "a/up": "../..", "a/b/up": "..",
+                     "loop": "loop"}.items():  # fmt: skip
+        if not (folder / link).is_symlink():
+            (folder / link).symlink_to(to)
+    (folder / "file").touch()
+    try:
+        subpath.bind(str(folder), path, target)
+    except (subpath.Refused, OSError):
+        return
+    inside = {(folder.stat().st_ino)} | {p.lstat().st_ino for p in folder.rglob("*")}
+    assert target.lstat().st_ino in inside
+    mounts.detach(target)
+
+
 # -- propagation and recursive read-only ----------------------------------------------------------
 
 
@@ -473,3 +502,19 @@ def test_a_root_behind_a_symbolic_link_works_the_same(node: Node, tmp_path: Path
     assert len(node.points()) == 1
     volumes.teardown("uid-1")
     assert node.points() == []
+
+
+def test_mounts_are_found_below_a_root_with_an_odd_name(tmp_path: Path) -> None:
+    root = tmp_path / "a b\\c#d\té"
+    root.mkdir()
+    volumes = Volumes(root, World())
+    volumes.prepare()
+    try:
+        it = pod({"name": "v", "emptyDir": {"medium": "Memory"}})
+        volumes.setup(it)
+        assert len(mounts.mounts_below(root / "pods")) == 1
+        volumes.teardown("uid-1")
+        assert mounts.mounts_below(root / "pods") == []
+    finally:
+        volumes.release()
+    assert mounts.mounts_below(root) == []

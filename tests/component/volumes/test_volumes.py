@@ -17,7 +17,7 @@ from pykubelet.kubelet.volumes import mounts
 from pykubelet.kubelet.volumes.manager import Volumes
 from pykubelet.kubelet.volumes.model import Mounted, VolumeError
 from tests.component.volumes.conftest import Node
-from tests.support.world import Json, container, pod
+from tests.support.world import Json, World, container, pod
 
 pytestmark = pytest.mark.root
 
@@ -258,6 +258,37 @@ def test_a_volume_that_no_container_uses_is_not_set_up_and_holds_nothing_up(node
     assert set(node.volumes.setup(it)) == {"v", "f"}
     it["spec"]["ephemeralContainers"] = [later]
     assert set(node.volumes.setup(it)) == {"v", "f", "e"}
+
+
+def test_on_a_full_disk_the_old_files_stay_and_the_volume_is_named(node: Node) -> None:
+    """A tmpfs that is full stands for any full disk."""
+    it = pod({"name": "v", "configMap": {"name": "c"}})
+    node.world.put_config_map("c", a="1")
+    folder = Path(node.volumes.setup(it)["v"].path)
+    node.volumes.teardown("uid-1")
+    folder.mkdir(parents=True)
+    mounts.tmpfs(folder, size=64 << 10)
+    node.volumes.setup(it)
+    node.world.put_config_map("c", a="2", b="x" * (1 << 20))
+    for _ in range(3):
+        with pytest.raises(VolumeError, match=r'volume "v" : .*No space left') as caught:
+            node.volumes.refresh(it)
+        assert caught.value.waiting_may_help
+    assert (folder / "a").read_text() == "1"
+    node.world.put_config_map("c", a="2")
+    assert node.volumes.refresh(it)
+    assert (folder / "a").read_text() == "2"
+
+
+def test_a_source_that_can_not_be_asked_names_the_volume(node: Node) -> None:
+    class Away(World):
+        def config_map(self, namespace: str, name: str) -> Json | None:
+            raise Failed("the API server does not answer")
+
+    volumes = Volumes(node.root, Away())
+    with pytest.raises(VolumeError, match='volume "v" : the API server does not') as caught:
+        volumes.setup(pod({"name": "v", "configMap": {"name": "c"}}))
+    assert caught.value.waiting_may_help
 
 
 def test_a_key_that_can_be_no_path_is_refused(node: Node) -> None:
