@@ -12,6 +12,7 @@ Every method is idempotent, and safe to call from several threads for different 
 from __future__ import annotations
 
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -105,6 +106,7 @@ class Cgroups(ABC):
         self.mount = Path(mount)
         self._slices = slices
         self._node: NodeReservations | None = None
+        self._qos_lock = threading.Lock()
         self._qos_set: Mapping[str, PodLimits] = {}
 
     # -- the tree -------------------------------------------------------------------------------
@@ -129,10 +131,11 @@ class Cgroups(ABC):
         A burstable group weighs what its pods asked for together; best effort always the least.
         """
         wanted = _qos_groups(pods, self._node)
-        for qos, limits in wanted.items():
-            if self._qos_set.get(qos) != limits:
-                self._apply(self.names.qos(qos), limits)
-        self._qos_set = wanted
+        with self._qos_lock:
+            for qos, limits in wanted.items():
+                if self._qos_set.get(qos) != limits:
+                    self._apply(self.names.qos(qos), limits)
+            self._qos_set = wanted
 
     # -- pods -----------------------------------------------------------------------------------
 

@@ -146,7 +146,14 @@ class LegacyCgroups(Cgroups):
         self._write(path, limits)
 
     def _make_in(self, hierarchy: Hierarchy, path: str) -> None:
-        folder = hierarchy.folder
+        leaf = hierarchy.folder + path
+        try:
+            os.mkdir(leaf)  # the groups above are there but for the first time
+            if "cpuset" in hierarchy.controllers:
+                _inherit_cpuset(os.path.dirname(leaf), leaf)
+            return
+        except (FileExistsError, FileNotFoundError):
+            folder = hierarchy.folder
         for step in path.strip("/").split("/"):
             parent, folder = folder, os.path.join(folder, step)
             os.makedirs(folder, exist_ok=True)

@@ -20,6 +20,7 @@ import pytest
 from pykubelet.kubelet.cgroups import limits
 from pykubelet.kubelet.cgroups.limits import PodLimits, Rules
 from pykubelet.kubelet.cgroups.tree import Cgroups, NodeReservations, detect
+from pykubelet.objects import resources
 from tests.support.waiting import until
 
 MOUNT = Path("/sys/fs/cgroup")
@@ -57,17 +58,18 @@ def tree(request: pytest.FixtureRequest) -> Iterator[Cgroups]:
 
 
 def pod(uid: str = "ab-1", **limit: str) -> dict[str, Any]:
-    resources = {"requests": {"cpu": "500m"}, "limits": limit}
+    asked = {"requests": {"cpu": "500m"}, "limits": limit}
     return {
         "metadata": {"uid": uid},
-        "spec": {"containers": [{"name": "c", "resources": resources}]},
+        "spec": {"containers": [{"name": "c", "resources": asked}]},
     }
 
 
 def ensure(tree: Cgroups, one: dict[str, Any], **rules: Any) -> Path:
     """Make the pod's group and, as the runtime would, one for a container in it."""
     tree.ensure_pod(one, limits.pod_limits(one, Rules(512 << 20, **rules)))
-    folder = MOUNT / tree.names.pod(one["metadata"]["uid"], "Burstable").lstrip("/")
+    qos = resources.qos_class(one)
+    folder = MOUNT / tree.names.pod(one["metadata"]["uid"], qos).lstrip("/")
     (folder / "container").mkdir()
     return folder
 
@@ -111,9 +113,10 @@ def test_a_fork_bomb_stops_at_the_pods_number_of_processes(tree: Cgroups) -> Non
 
 
 def test_a_resize_reaches_the_kernel(tree: Cgroups) -> None:
-    folder = ensure(tree, pod(memory="64Mi", cpu="500m"))
-    assert (folder / "cpu.max").read_text().split() == ["50000", "100000"]
-    tree.update_pod(pod(), PodLimits("Burstable", 1024, -1, memory=128 << 20))
+    one = pod(memory="64Mi", cpu="1")
+    folder = ensure(tree, one)
+    assert (folder / "cpu.max").read_text().split() == ["100000", "100000"]
+    tree.update_pod(one, PodLimits("Burstable", 1024, -1, memory=128 << 20))
     until(lambda: (folder / "memory.max").read_text().strip() == str(128 << 20), "memory.max")
     until(lambda: (folder / "cpu.max").read_text().split()[0] == "max", "cpu.max")
     assert (folder / "cpu.weight").read_text().strip() == "100"
