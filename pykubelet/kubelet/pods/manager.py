@@ -104,6 +104,8 @@ class PodManager:
             for uid, pod in wanted.items():
                 touched |= self._want_one(source, uid, pod)
             for uid, record in self._records.items():
+                if record.source == source and uid not in wanted:
+                    record.successor = None
                 if record.source == source and record.wanted and uid not in wanted:
                     touched |= self._unwant(record)
         for uid in touched:
@@ -167,13 +169,16 @@ class PodManager:
             record = self._records[uid] = Record(pod, source)
         elif record.pod == pod and record.source == source and (record.wanted or deleted):
             return set()
-        record.pod, record.source = pod, source
         if deleted:
+            record.pod, record.source = pod, source
             record.grace = spec.grace_seconds(pod)
             return self._unwant(record)
         if not record.wanted:
-            # Taken back before it was gone: the end that has begun is carried through first.
+            # Wanted again before it was gone: the end that has begun is carried through first.
+            record.successor = pod
+            record.source = source
             return {uid}
+        record.pod, record.source = pod, source
         record.failures = {
             key: failure
             for key, failure in record.failures.items()
@@ -372,6 +377,8 @@ class PodManager:
             return
         with self._lock:
             self._records.pop(record.uid, None)
+            if record.successor:
+                self._records[record.uid] = Record(record.successor, record.source)
             heirs = [u for u, r in self._records.items() if r.full_name == record.full_name]
         self._on_gone(record.pod)
         for uid in heirs:

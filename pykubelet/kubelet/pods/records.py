@@ -26,6 +26,8 @@ class Record:
     #: Which source wants it: `file`, `api`; empty for one that only the runtime knows of.
     source: str
     wanted: bool = True
+    #: The same pod wanted anew while its end was under way: begun when that is complete.
+    successor: Json | None = None
     admitted: bool = False
     active_since: float | None = None
     start_time: str = ""
