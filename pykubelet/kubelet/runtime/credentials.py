@@ -40,18 +40,24 @@ class _Entry:
         return _host_fits(self.host, host) and f"/{path}".startswith(self.path)
 
 
-def lookup(image: Reference, secrets: Iterable[Json]) -> list[Auth]:
+def lookup(image: Reference, secrets: Iterable[Json], node: Iterable[Json] = ()) -> list[Auth]:
     """CRI AuthConfigs to try in order; none fitting means to pull without.
 
-    Secrets of other types are passed over. Raises `Invalid` for one that can't be read, since
-    going on without it would fail with a misleading message.
+    The pod's own `secrets` come before those of the `node` (see `node_credentials`). Secrets of
+    other types are passed over. Raises `Invalid` for one that can't be read, since going on without
+    it would fail with a misleading message.
     """
+    fitting = [*_fitting(image, secrets), *_fitting(image, node)]
+    return [auth for place, auth in enumerate(fitting) if auth not in fitting[:place]]
+
+
+def _fitting(image: Reference, secrets: Iterable[Json]) -> list[Auth]:
     entries = [entry for secret in secrets for entry in _entries(secret)]
     entries.sort(key=lambda entry: entry.host + entry.path, reverse=True)
     fitting = [entry.auth for entry in entries if entry.fits(image)]
     if not fitting and image.registry == "docker.io":
         fitting = [entry.auth for entry in entries if (entry.host, entry.path) == (_HUB_KEY, "")]
-    return [auth for place, auth in enumerate(fitting) if auth not in fitting[:place]]
+    return fitting
 
 
 def _entries(secret: Json) -> Iterator[_Entry]:

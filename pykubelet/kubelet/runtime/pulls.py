@@ -86,7 +86,10 @@ class _Record:
 
 
 class Pulls:
-    """Thread-safe; one per agent. `parallel` pulls at a time, `base` and `cap` in seconds."""
+    """Thread-safe; one per agent. `parallel` pulls at a time, `base` and `cap` in seconds.
+
+    `node_secrets` gives the node's own credentials, asked for anew at each pull.
+    """
 
     def __init__(
         self,
@@ -95,12 +98,14 @@ class Pulls:
         parallel: int = 5,
         base: float = 10.0,
         cap: float = 300.0,
+        node_secrets: Callable[[], Iterable[Json]] = tuple,
         clock: Clock | None = None,
     ) -> None:
         self._store = store
         self._slots = threading.BoundedSemaphore(parallel)
         self._base = base
         self._cap = cap
+        self._node_secrets = node_secrets
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._running: dict[object, Future[str]] = {}
@@ -144,7 +149,7 @@ class Pulls:
         self._hold_back(key, text, now, say)
         say("Normal", "Pulling", f'Pulling image "{text}"')
         try:
-            auths = credentials.lookup(references.parse(ref), secrets)
+            auths = credentials.lookup(references.parse(ref), secrets, self._node_secrets())
             pulled = self._pull(ref, auths, sandbox_config)
         except Unavailable:
             raise  # the runtime is gone: that says nothing of the image

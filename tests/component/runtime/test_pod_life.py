@@ -148,6 +148,17 @@ def test_after_a_deadline_the_list_tells_what_became_of_it(node: Node) -> None:
         node.runtime.remove_sandbox(sandbox.id)
 
 
+def test_a_runtime_class_chooses_the_handler(node: Node) -> None:
+    pod = node.pod()
+    pod.sandbox = node.runtime.run_sandbox(pod.configure(), "other")
+    sandbox = pod.seen().sandbox
+    assert sandbox
+    assert sandbox.runtime_handler == "other"
+    with pytest.raises(Failed, match="unheard-of"):
+        node.runtime.run_sandbox(pod.configure(attempt=1), "unheard-of")
+    pod.remove()
+
+
 def test_errors_are_of_the_family(node: Node, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         node.runtime.start_container("nobody")

@@ -125,6 +125,11 @@ def test_the_one_of_several_secrets_that_fits_is_found(node: Node, registries: R
     assert decoded == {"me:outdated", "me:secret"}
 
 
+def test_a_pod_without_secrets_gets_in_by_the_nodes_own(node: Node, registries: Registries) -> None:
+    pulls = Pulls(node.runtime, node_secrets=lambda: [secret(CLOSED, "secret")])
+    assert pulls.ensure(pod(), wants(f"{CLOSED}/team/busybox:1"), [], 0.0)
+
+
 @pytest.mark.parametrize("secrets", [[], [secret(CLOSED, "wrong")]])
 def test_a_closed_registry_stays_closed(
     node: Node, registries: Registries, secrets: list[dict[str, Any]]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pykubelet.errors import Invalid
 from pykubelet.kubelet.runtime.credentials import lookup
+from pykubelet.kubelet.runtime.node_credentials import read
 from pykubelet.kubelet.runtime.references import parse
 
 
@@ -96,3 +98,28 @@ def test_secrets_of_other_types_are_passed_over() -> None:
 def test_a_secret_that_can_not_be_read_is_named(content: str) -> None:
     with pytest.raises(Invalid, match='pull secret "s"'):
         lookup(parse("quay.io/a"), [secret(content)])
+
+
+def test_the_nodes_own_come_after_the_pods() -> None:
+    pods = [secret({"quay.io": {"username": "pod", "password": "p"}})]
+    nodes = [secret({"quay.io/team/app": {"username": "node", "password": "p"}})]
+    found = lookup(parse("quay.io/team/app"), pods, nodes)
+    assert [auth["username"] for auth in found] == ["pod", "node"]
+
+
+def test_the_nodes_file_is_read_as_a_secret(tmp_path: Path) -> None:
+    for name, content in (
+        (".dockercfg", {"quay.io": {"auth": encoded("old:p")}}),
+        ("config.json", {"auths": {"quay.io": {"auth": encoded("new:p")}}}),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+        [auth] = lookup(parse("quay.io/a"), (), read([tmp_path / "absent", tmp_path]))
+        assert auth["username"] == ("old" if name == ".dockercfg" else "new")
+
+
+def test_a_broken_file_of_the_node_is_said_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "config.json").write_text("{")
+    assert read([tmp_path]) == []
+    assert f"{tmp_path}/config.json" in caplog.text
