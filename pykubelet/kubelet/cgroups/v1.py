@@ -13,6 +13,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cgroupspy.controllers import Controller
 from cgroupspy.nodes import Node
@@ -24,8 +25,10 @@ from pykubelet.kubelet.cgroups.hugepages import page_sizes
 from pykubelet.kubelet.cgroups.limits import PodLimits
 from pykubelet.kubelet.cgroups.names import Names
 from pykubelet.kubelet.cgroups.pressure import Pressure
-from pykubelet.kubelet.cgroups.systemd import Slices
 from pykubelet.kubelet.cgroups.tree import Cgroups, HostCgroups, PodUsage, processes_below, rim
+
+if TYPE_CHECKING:
+    from pykubelet.kubelet.cgroups.systemd import Slices
 
 KILL_TIMEOUT = 5.0
 _UNLIMITED = -1

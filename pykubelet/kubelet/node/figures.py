@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pykubelet.kubelet.cgroups.pressure import Pressure
 from pykubelet.kubelet.cgroups.tree import PodUsage
 
 
@@ -82,6 +83,7 @@ class Pod:
     containers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
     interfaces: tuple[Interface, ...] = ()
+    pressure: Pressure | None = None
 
     @property
     def disk(self) -> int:
@@ -110,6 +112,7 @@ class Node:
     processes: int = 0
     interfaces: tuple[Interface, ...] = ()
     daemons: Mapping[str, PodUsage] = field(default_factory=dict)
+    pressure: Pressure | None = None
 
 
 @dataclass(frozen=True, slots=True)

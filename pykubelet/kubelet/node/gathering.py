@@ -126,6 +126,7 @@ class Gathering:
             processes=_tasks(),
             interfaces=interfaces("/proc/net/dev"),
             daemons=self._daemons(),
+            pressure=self._cgroups.pressure(),
         )
 
     # -- parts ----------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ class Gathering:
     ) -> figures.Pod | None:
         uid = pod["metadata"]["uid"]
         try:
-            whole = self._cgroups.usage(uid)
+            whole, pressure = self._cgroups.usage(uid), self._cgroups.pressure(uid)
         except PykubeletError:
             return None
         folder = logs.pod_folder(pod, self._logs_dir)
@@ -155,6 +156,7 @@ class Gathering:
             containers=tuple(self._container(u, runtime, folder if disk else "") for u in usage),
             volumes=self._sized(pod) if disk else (),
             interfaces=self._network(pod),
+            pressure=pressure,
         )
 
     def _container(

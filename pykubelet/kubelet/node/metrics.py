@@ -138,6 +138,13 @@ def _of_pod(page: Page, pod: Pod, path: str) -> None:
     page.add("container_start_time_seconds", "gauge",
              "Start time of the container since unix epoch in seconds.",
              labels, pod.started_at or None)  # fmt: skip
+    if pod.pressure:
+        for way, kind in (("waiting", pod.pressure.some), ("stalled", pod.pressure.full)):
+            whose = "some" if way == "waiting" else "all"
+            for resource, stall in kind.items():
+                page.add(f"container_pressure_{resource}_{way}_seconds_total", "counter",
+                         f"Total time that {whose} tasks waited for {resource}",
+                         labels, stall.total / 1e6, pod.at)  # fmt: skip
     for interface in pod.interfaces:
         _network(page, {**labels, "interface": interface.name}, interface, pod.at)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pykubelet.clock import rfc3339
+from pykubelet.kubelet.cgroups.pressure import Pressure, Stall
 from pykubelet.kubelet.cgroups.tree import PodUsage
 from pykubelet.kubelet.node.figures import (
     Container,
@@ -59,6 +60,7 @@ def _node(node: Node, small: bool) -> Json:
         images = _filesystem(at, node.image_filesystem)
         made["runtime"] = {"imageFs": images, "containerFs": images}
     made["rlimit"] = {"time": at, "maxpid": node.max_pids, "curproc": node.processes}
+    _add_pressure(made, at, node.pressure)
     return made | _swap(at, node.usage.swap)
 
 
@@ -80,6 +82,7 @@ def _pod(pod: Pod, node: Node, small: bool) -> Json:
     made["ephemeral-storage"] = _on_node_disk(at, node.filesystem, pod.disk, pod.inodes)
     if pod.usage.pids is not None:
         made["process_stats"] = {"process_count": pod.usage.pids}
+    _add_pressure(made, at, pod.pressure)
     return made | _swap(at, pod.usage.swap)
 
 
@@ -130,6 +133,26 @@ def _memory(at: str, usage: PodUsage, limit: int | None) -> Json:
 
 def _swap(at: str, used: int | None) -> Json:
     return {} if used is None else {"swap": {"time": at, "swapUsageBytes": used}}
+
+
+def _add_pressure(made: Json, at: str, pressure: Pressure | None) -> None:
+    """PSI goes into each resource's own part; `io` has no other figure."""
+    if pressure is None:
+        return
+    for resource, some in pressure.some.items():
+        full = pressure.full.get(resource, Stall())
+        part = made.setdefault(resource, {"time": at})
+        part["psi"] = {"full": _stall(full), "some": _stall(some)}
+
+
+def _stall(stall: Stall) -> Json:
+    """The kernel counts microseconds, the API nanoseconds."""
+    return {
+        "total": stall.total * 1000,
+        "avg10": stall.avg10,
+        "avg60": stall.avg60,
+        "avg300": stall.avg300,
+    }
 
 
 def _network(at: str, interfaces: Iterable[Interface]) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pykubelet.kubelet.cgroups.pressure import Pressure, Stall
 from pykubelet.kubelet.cgroups.tree import PodUsage
 from pykubelet.kubelet.node import metrics, stats
 from pykubelet.kubelet.node.amounts import System
@@ -27,6 +28,7 @@ POD = Pod(
     PodUsage(3_000_000_000, 500, 400, 300, 1000, 7, 1, None, 4),
     60, (CONTAINER,), (Volume("data", 20, 3), Volume("share", 999, of_pod=False)),
     (Interface("eth0", 1, 2, 3, 4, 5, 6, 7, 8),),
+    Pressure({"cpu": Stall(1.5, 1, 0.5, 2_000_000), "io": Stall(total=7)}, {"io": Stall(total=3)}),
 )  # fmt: skip
 NODE = Node(
     "one", 100.0, 1000.0, PodUsage(9_000_000_000, 5000, 4000, 3000), None, 16_000, 2, DISK, DISK,
@@ -52,6 +54,17 @@ def test_a_summary_has_node_pods_and_containers() -> None:
     assert container["cpu"]["usageNanoCores"] == 50
     assert container["rootfs"]["usedBytes"] == 10
     assert container["logs"]["usedBytes"] == 5
+
+
+def test_pressure_stands_with_its_resource() -> None:
+    pod = stats.summary(FIGURES)["pods"][0]
+    assert pod["cpu"]["psi"]["some"]["total"] == 2_000_000_000
+    assert pod["cpu"]["psi"]["some"]["avg10"] == 1.5
+    assert pod["io"]["psi"]["full"]["total"] == 3000
+    assert "psi" not in pod["memory"]
+    text = metrics.cadvisor(FIGURES)
+    assert "container_pressure_cpu_waiting_seconds_total{" in text
+    assert "container_pressure_cpu_stalled_seconds_total" not in text
 
 
 def test_ephemeral_storage_is_layers_logs_and_the_pods_own_volumes() -> None:
