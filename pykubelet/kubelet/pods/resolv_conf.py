@@ -36,7 +36,10 @@ class ResolvConf:
 
 
 def parse(text: str) -> ResolvConf:
-    """Servers add up; of `search` and `options` the last line counts. Trailing dots go."""
+    """Servers add up; of `search` (`domain` is its old name) and `options` the last line counts.
+
+    Trailing dots go.
+    """
     servers: list[str] = []
     searches: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -45,7 +48,7 @@ def parse(text: str) -> ResolvConf:
         match words[:1]:
             case ["nameserver"] if len(words) > 1:
                 servers.append(words[1])
-            case ["search"]:
+            case ["search" | "domain"]:
                 # A lone dot is the root, and means "no search list".
                 searches = tuple(word if word == "." else word.removesuffix(".")
                                  for word in words[1:])  # fmt: skip

@@ -139,8 +139,6 @@ def _volume_mount(
         try:
             shared = propagation == "PROPAGATION_BIDIRECTIONAL"
             subpath.bind(volume.path, path, target, shared=shared)
-        except subpath.Refused as refused:
-            raise _refused(str(refused), mount) from refused
         except OSError as error:
             subpath.explain(error, volume.path, path)
             raise _refused(
@@ -162,9 +160,15 @@ def _absolute(path: str) -> str:
 
 def _sub_path(mount: Json, env: Mapping[str, str]) -> str:
     expression = mount.get("subPathExpr")
-    if not expression:
-        return mount.get("subPath") or ""
+    path = _expanded(mount, expression, env) if expression else mount.get("subPath") or ""
+    try:
+        subpath.check(path)
+    except subpath.Refused as refused:
+        raise _refused(str(refused), mount) from refused
+    return path
 
+
+def _expanded(mount: Json, expression: str, env: Mapping[str, str]) -> str:
     def value(name: str) -> str:
         if name not in env:
             raise _refused(f'missing value for "{name}" in subPathExpr `{expression}`', mount)

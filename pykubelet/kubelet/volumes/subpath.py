@@ -48,12 +48,11 @@ def bind(volume: str, path: str, target: Path, *, shared: bool = False) -> None:
     source = _open(volume, path)
     try:
         found = os.fstat(source)
-        if mounts.is_mount_point(target):
-            if os.path.samestat(found, os.lstat(target)):
-                return
+        if mounts.is_mount_point(target) and not os.path.samestat(found, os.lstat(target)):
             mounts.detach(target)
-        _make_target(target, folder=stat.S_ISDIR(found.st_mode))
-        mounts.bind_descriptor(source, target)
+        if not mounts.is_mount_point(target):
+            _make_target(target, folder=stat.S_ISDIR(found.st_mode))
+            mounts.bind_descriptor(source, target)
         if not shared:
             mounts.set_propagation(target, mounts.MS_SLAVE)
     finally:

@@ -202,6 +202,7 @@ def test_reading_a_resolv_conf() -> None:
     nameserver 192.0.2.1
     nameserver 2001:db8::1%eth0
     search old.example
+    domain older.example
     options ndots:1
     search a.example. b.example .
     options timeout:1 rotate
@@ -244,6 +245,10 @@ def test_a_file_with_a_real_server_is_believed_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "resolv.conf"
     path.write_text("nameserver 127.0.0.1\nnameserver 192.0.2.1\n")
     assert resolv_conf.read(str(path)).servers == ("127.0.0.1", "192.0.2.1")
+
+
+def test_the_old_word_for_a_search_list() -> None:
+    assert resolv_conf.parse("search a.b c.d\ndomain e.f").searches == ("e.f",)
 
 
 def test_no_file_at_all(tmp_path: Path) -> None:
