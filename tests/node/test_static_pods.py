@@ -115,6 +115,23 @@ def test_a_pod_edited_twice_ends_as_the_last_edit_says(agent: AgentProcess) -> N
     until(last_runs, "the last edit runs", timeout=30)
 
 
+def test_a_manifest_put_back_while_its_pod_ends_runs_again(agent: AgentProcess) -> None:
+    slow = "trap 'sleep 1; exit 0' TERM; while true; do sleep 1000 & wait $!; done"
+    agent.drop("web.yaml", pod("web", container(script=slow), terminationGracePeriodSeconds=20))
+    agent.wait_ready("web")
+    before = agent.status("web")["containerID"]
+    text = (agent.manifests / "web.yaml").read_text()
+    agent.remove("web.yaml")
+    agent.drop("web.yaml", text)
+
+    def runs_anew() -> bool:
+        now = agent.pod("web")
+        statuses = now["status"].get("containerStatuses") if now else None
+        return bool(statuses and is_ready(now) and statuses[0].get("containerID") != before)
+
+    until(runs_anew, "it runs again")
+
+
 def test_a_touched_file_with_the_same_content_restarts_nothing(agent: AgentProcess) -> None:
     agent.drop("web.yaml", pod("web"))
     agent.wait_ready("web")

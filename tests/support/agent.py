@@ -120,9 +120,13 @@ class AgentProcess:
     def wait_gone(self, *names: str, timeout: float = 40) -> None:
         """Gone from the agent and from the runtime."""
 
+        def held(name: str) -> str:
+            return self.machine.ctr(
+                "containers", "list", "-q", f"labels.\"io.kubernetes.pod.name\"=={name}-{NODE}"
+            ).strip()
+
         def gone() -> bool:
-            held = self.machine.ctr("containers", "list")
-            return all(self.pod(n) is None and f"{n}-{NODE}" not in held for n in names)
+            return all(self.pod(name) is None and not held(name) for name in names)
 
         until(gone, f"{names} are gone", timeout)
 
