@@ -505,7 +505,7 @@ def test_a_kill_anywhere_in_set_up_is_mended_by_setting_up_again(node: Node) -> 
         node.volumes.teardown("uid-1")
         assert node.points() == []
         assert node.volumes.orphans() == set()
-        steps += 1 + steps // 60  # every step at first, then ever fewer
+        steps += 1 + steps // 40  # every step at first, then ever fewer
     assert steps > 500
 
 
@@ -522,7 +522,7 @@ def test_a_kill_anywhere_in_teardown_is_mended_by_tearing_down_again(node: Node)
         node.volumes.teardown("uid-1")
         assert node.points() == []
         assert node.volumes.orphans() == set()
-        steps += 1 + steps // 25
+        steps += 1 + steps // 20
     assert steps > 200
 
 

@@ -121,7 +121,7 @@ def test_a_reader_never_sees_half_of_an_update(tmp_path: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        for round_ in range(1, 200):
+        for round_ in range(1, 100):
             put(tmp_path, **dict.fromkeys(names, str(round_).encode()))
             assert (tmp_path / "key-0").read_bytes() == str(round_).encode()
     finally:
