@@ -37,8 +37,9 @@ from pykubelet.kubelet.pods.snapshot import Verdict
 from pykubelet.kubelet.pods.tools import Tools
 from pykubelet.kubelet.probes.manager import Probes
 from pykubelet.kubelet.report import NodeReport
+from pykubelet.kubelet.runtime import node_credentials
 from pykubelet.kubelet.runtime.client import Runtime
-from pykubelet.kubelet.runtime.model import RuntimeVersion
+from pykubelet.kubelet.runtime.model import Event, RuntimeVersion
 from pykubelet.kubelet.runtime.pulls import Pulls
 from pykubelet.kubelet.runtime.security import NodeSecurity
 from pykubelet.kubelet.serve.backend import Check
@@ -237,6 +238,9 @@ class Agent:
                 self.runtime,
                 parallel=config.max_parallel_image_pulls
                 or (1 if config.serialize_image_pulls else 5),
+                node_secrets=lambda: node_credentials.read(
+                    node_credentials.folders(Path(config.root_dir))
+                ),
             ),
             volumes=self.volumes,
             cgroups=self.cgroups,
@@ -292,13 +296,19 @@ class Agent:
         """Hints from the runtime; where it gives none, look often."""
         while not self._stopping.is_set():
             try:
-                self.runtime.watch(lambda event: self.manager.changed(event.uid), self._stopping)
+                self.runtime.watch(self._runtime_changed, self._stopping)
             except PykubeletError as error:
                 if self._stopping.is_set():
                     return
                 log.info("no events from the runtime (%s): looking every second", error)
                 self.manager.relist()
                 self._stopping.wait(RELIST_WITHOUT_EVENTS)
+
+    def _runtime_changed(self, event: Event) -> None:
+        if event.uid:
+            self.manager.changed(event.uid)
+        else:  # the stream has just opened: what happened before it, nobody told
+            self.manager.relist()
 
     def _unhealthy(self, uid: str, container: str, sentence: str) -> None:
         pod = self.manager.pod(uid)
