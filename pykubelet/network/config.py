@@ -7,7 +7,6 @@ that chain needs little more than another `type`. docs/network.md lists them.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +108,7 @@ def _read(raw: Json, invocation: spec.Invocation, version: str) -> NetworkConfig
         )
     addresses = dict(_object(raw, "ipam"))
     if runtime.get("ipRanges"):
-        addresses["ranges"] = [*runtime["ipRanges"], *addresses.get("ranges", [])]
+        addresses["ranges"] = _list(runtime, "ipRanges") + _list(addresses, "ranges")
     verb_needs_ranges = invocation.command in ("ADD", "CHECK", "STATUS")
     range_sets = (
         ipam.parse_range_sets(addresses)
@@ -128,7 +127,7 @@ def _read(raw: Json, invocation: spec.Invocation, version: str) -> NetworkConfig
         masquerade=bool(_flag(raw, "ipMasq", True)),
         plain_networks=_networks(raw, "clusterCIDRs") + _networks(raw, "serviceCIDRs"),
         range_sets=range_sets,
-        routes=_routes(addresses.get("routes", []), "ipam.routes"),
+        routes=_routes(addresses.get("routes") or [], "ipam.routes"),
         dns=_object(raw, "dns") or None,
         ports=read_ports(runtime.get("portMappings") or []),
         wanted=_wanted(raw, runtime, invocation),
@@ -182,13 +181,12 @@ def read_ports(mappings: Any) -> tuple[PortMapping, ...]:
 
 def _wanted(raw: Json, runtime: Json, invocation: spec.Invocation) -> tuple[Address, ...]:
     """Addresses asked for by runtimeConfig.ips, args.cni.ips or IP= in CNI_ARGS."""
-    texts = [*(runtime.get("ips") or [])]
-    texts += (_object(raw, "args").get("cni") or {}).get("ips") or []
+    texts = _list(runtime, "ips") + _list(_object(_object(raw, "args"), "cni"), "ips")
     texts += [value for name, value in invocation.args if name == "IP"]
     found = []
     for text in texts:
         try:
-            found.append(ipaddress.ip_interface(text).ip)
+            found.append(ipaddress.ip_interface(str(text)).ip)
         except ValueError as error:
             raise Invalid(str(error), where="ips") from None
     return tuple(dict.fromkeys(found))
@@ -213,8 +211,8 @@ def _routes(listed: Any, where: str) -> tuple[Route, ...]:
         if not isinstance(raw, dict):
             raise Invalid("not an object", where=here, found=repr(raw))
         try:
-            destination = ipaddress.ip_network(raw.get("dst", ""), strict=False)
-            gateway = ipaddress.ip_address(raw["gw"]) if raw.get("gw") else None
+            destination = ipaddress.ip_network(str(raw.get("dst", "")), strict=False)
+            gateway = ipaddress.ip_address(str(raw["gw"])) if raw.get("gw") else None
         except ValueError as error:
             raise Invalid(str(error), where=here) from None
         scope = raw.get("scope")
@@ -233,14 +231,11 @@ def _routes(listed: Any, where: str) -> tuple[Route, ...]:
 
 
 def _networks(raw: Json, field: str) -> tuple[Network, ...]:
-    listed = raw.get(field) or []
-    if isinstance(listed, str):
-        listed = listed.split(",")
-    if not isinstance(listed, Sequence):
-        raise Invalid("not a list", where=field, found=repr(listed))
+    listed = raw.get(field)
+    texts = listed.split(",") if isinstance(listed, str) else _list(raw, field)
     try:
-        return tuple(ipaddress.ip_network(text, strict=False) for text in listed)
-    except (ValueError, TypeError) as error:
+        return tuple(ipaddress.ip_network(str(text), strict=False) for text in texts)
+    except ValueError as error:
         raise Invalid(str(error), where=field) from None
 
 
@@ -248,6 +243,13 @@ def _object(raw: Json, field: str) -> Json:
     value = raw.get(field) or {}
     if not isinstance(value, dict):
         raise Invalid("not an object", where=field, found=repr(value))
+    return value
+
+
+def _list(raw: Json, field: str) -> list[Any]:
+    value = raw.get(field) or []
+    if not isinstance(value, list):
+        raise Invalid("not a list", where=field, found=repr(value))
     return value
 
 

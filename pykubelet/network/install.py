@@ -1,7 +1,7 @@
 """Puts the CNI executable and its configuration in place, and takes them away.
 
-The executable `cni/pykubelet` is text with three values to fill in: the interpreter line, the agent's
-socket, and the Python that runs the whole plugin when no agent answers. The interpreter is
+The executable `cni/pykubelet` is text with three values to fill in: the interpreter line, the
+agent's socket, and the Python that runs the whole plugin when no agent answers. The interpreter is
 resolved to its real path: a virtual environment's link, and even more a version manager's, costs
 time at each start, and the executable needs nothing but the bare interpreter.
 

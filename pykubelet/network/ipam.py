@@ -72,7 +72,7 @@ def parse_range_sets(ipam: dict[str, Any], where: str = "ipam") -> tuple[RangeSe
     sets: list[RangeSet] = []
     if ipam.get("subnet"):
         sets.append((parse_range(ipam, where),))
-    ranges = ipam.get("ranges", [])
+    ranges = ipam.get("ranges") or []
     if not isinstance(ranges, list):
         raise Invalid("not a list of range sets", where=f"{where}.ranges", found=repr(ranges))
     for i, members in enumerate(ranges):
@@ -95,7 +95,7 @@ def parse_range(raw: Any, where: str) -> Range:
     if not isinstance(raw, dict):
         raise Invalid("not a range", where=where, expected="an object", found=repr(raw))
     try:
-        subnet = ipaddress.ip_network(raw.get("subnet", ""), strict=True)
+        subnet = ipaddress.ip_network(str(raw.get("subnet", "")), strict=True)
     except ValueError as error:
         raise Invalid(str(error), where=f"{where}.subnet") from None
     if subnet.max_prefixlen - subnet.prefixlen < 2:
@@ -122,12 +122,12 @@ def _inside(
     if not text:
         return default
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(str(text))
     except ValueError as error:
         raise Invalid(str(error), where=f"{where}.{field}") from None
     if address not in subnet:
         raise Invalid("outside of the subnet", where=f"{where}.{field}",
-                      expected=f"an address of {subnet}", found=text)  # fmt: skip
+                      expected=f"an address of {subnet}", found=str(text))  # fmt: skip
     return address
 
 

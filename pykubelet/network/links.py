@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -113,22 +113,21 @@ def routes_of(lease: Lease, config: NetworkConfig) -> tuple[Route, ...]:
     """The configured routes, then a default route per family through the range's gateway unless
     there is one. Gateways are filled in."""
     gateways = [ip_address(g) for g in lease.gateways]
+    families = {address.version for address in lease.ips}
     routes = []
     for route in config.routes:
+        if route.destination.version not in families:
+            continue  # so that one list of routes serves single-stack and dual-stack ranges
         gateway = route.gateway
         if gateway is None and route.scope != messages.RT_SCOPE_LINK:
-            gateway = _same_family(gateways, route.destination.version)
-        routes.append(Route(**{**route.__dict__, "gateway": gateway}))
+            gateway = next(g for g in gateways if g.version == route.destination.version)
+        routes.append(replace(route, gateway=gateway))
     if config.default_gateway:
         for gateway in gateways:
             default = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
             if not any(r.destination == default and not r.table for r in routes):
                 routes.append(Route(default, gateway))
     return tuple(routes)
-
-
-def _same_family(gateways: Sequence[Address], version: int) -> Address | None:
-    return next((g for g in gateways if g.version == version), None)
 
 
 def _set_up_inside(lease: Lease, routes: Sequence[Route]) -> None:
