@@ -105,7 +105,6 @@ class Slices:
     def stop(self, name: str) -> None:
         """Not there (any more) is fine."""
         self._call("StopUnit", "ss", name, "replace", missing_ok=True)
-        self._call("ResetFailedUnit", "s", name, missing_ok=True)
 
     def _wait_for(self, folder: Path) -> None:
         """The call returns when the job is queued, the folder comes a moment later."""

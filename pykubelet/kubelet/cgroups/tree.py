@@ -12,6 +12,7 @@ Every method is idempotent, and safe to call from several threads for different 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 MOUNT = "/sys/fs/cgroup"
+
+_CONTAINER = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,9 @@ class PodUsage:
     major_page_faults: int | None = None
     swap: int | None = None
     pids: int | None = None
+    cpu_periods: int | None = None
+    throttled_periods: int | None = None
+    throttled_nanoseconds: int | None = None
 
 
 class Cgroups(ABC):
@@ -169,6 +175,23 @@ class Cgroups(ABC):
     def usage(self, uid: str) -> PodUsage:
         """The pod's figures. Raises NotFound if it has no group."""
         return self.usage_of(self._place(uid))
+
+    def containers(self, uid: str) -> dict[str, PodUsage]:
+        """Figures of the pod's containers, sandbox included, by id. Raises NotFound as `usage`.
+
+        The runtime makes their groups below the pod's, named `<id>` or `<runtime>-<id>.scope`.
+        Reading them costs a fraction of asking the runtime for all of its statistics.
+        """
+        path = self._place(uid)
+        found: dict[str, PodUsage] = {}
+        for folder in self._folders(path):
+            match = _CONTAINER.search(folder)
+            if match:
+                try:
+                    found[match[0]] = self.usage_of(f"{path}/{folder}")
+                except NotFound:
+                    continue  # it ended just now
+        return found
 
     def processes(self, uid: str) -> list[int]:
         """The ids of the pod's processes now, sandbox included. Raises NotFound without a group."""

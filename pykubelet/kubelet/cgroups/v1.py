@@ -112,7 +112,9 @@ class LegacyCgroups(Cgroups):
     def usage_of(self, path: str) -> PodUsage:
         if not self._exists(path):
             raise NotFound(f"no cgroup {path}")
-        acct, memory, pids = (self._controller(n, path) for n in ("cpuacct", "memory", "pids"))
+        names = ("cpu", "cpuacct", "memory", "pids")
+        cpu, acct, memory, pids = (self._controller(name, path) for name in names)
+        cpu_stat = (cpu.get_content("stat") if cpu else None) or {}
         stat = (memory.get_content("stat") if memory else None) or {}
         usage = memory.get_content("usage_in_bytes") if memory else None
         limit = stat.get("hierarchical_memory_limit")
@@ -129,6 +131,9 @@ class LegacyCgroups(Cgroups):
             major_page_faults=stat.get("total_pgmajfault"),
             swap=stat.get("total_swap"),
             pids=pids.get_content("current") if pids else None,
+            cpu_periods=cpu_stat.get("nr_periods"),
+            throttled_periods=cpu_stat.get("nr_throttled"),
+            throttled_nanoseconds=cpu_stat.get("throttled_time"),
         )
 
     def pressure(self, uid: str | None = None) -> Pressure | None:

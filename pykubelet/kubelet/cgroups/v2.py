@@ -72,9 +72,8 @@ class UnifiedCgroups(Cgroups):
         cpu_stat = group.cpu.get_content("stat") or {}
         memory = group.memory.get_content("stat") or {}
         current = group.memory.get_content("current")
-        used = cpu_stat.get("usage_usec")
         return PodUsage(
-            cpu_nanoseconds=None if used is None else used * 1000,
+            cpu_nanoseconds=_nano(cpu_stat.get("usage_usec")),
             memory_usage=current,
             memory_working_set=(
                 None if current is None else max(current - memory.get("inactive_file", 0), 0)
@@ -85,6 +84,9 @@ class UnifiedCgroups(Cgroups):
             major_page_faults=memory.get("pgmajfault"),
             swap=group.memory.get_content("swap_current"),
             pids=group.pids.get_content("current"),
+            cpu_periods=cpu_stat.get("nr_periods"),
+            throttled_periods=cpu_stat.get("nr_throttled"),
+            throttled_nanoseconds=_nano(cpu_stat.get("throttled_usec")),
         )
 
     def pressure(self, uid: str | None = None) -> Pressure | None:
@@ -152,8 +154,9 @@ class UnifiedCgroups(Cgroups):
 
     def _remove(self, path: str) -> None:
         group = self._group(path)
-        if os.path.isdir(group.folder):
-            self._kill(group)
+        if not os.path.isdir(group.folder):
+            return
+        self._kill(group)
         if self._slices:
             self._slices.stop(path.rpartition("/")[2])
         with rim("removing", path):
@@ -200,6 +203,10 @@ class UnifiedCgroups(Cgroups):
 
     def _group(self, path: str) -> Group:
         return Group(str(self.mount)).below(path)
+
+
+def _nano(microseconds: int | None) -> int | None:
+    return None if microseconds is None else microseconds * 1000
 
 
 def _counts_swap(mount: str) -> bool:

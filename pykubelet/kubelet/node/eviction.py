@@ -314,7 +314,7 @@ def _message(
 
 def _container_used(resource: str, container: figures.Container) -> int | None:
     if resource == MEMORY:
-        return container.memory_working_set
+        return container.usage.memory_working_set
     if resource == DISK:
         return (container.rootfs_used or 0) + (container.logs_used or 0)
     return None

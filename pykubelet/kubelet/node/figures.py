@@ -54,15 +54,14 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Container:
+    """`usage` is its cgroup's, or what the runtime says where its group can't be found."""
+
     name: str
     id: str
     started_at: float
     at: float
-    cpu_nanoseconds: int | None = None
+    usage: PodUsage = field(default_factory=PodUsage)
     nanocores: int | None = None
-    memory_usage: int | None = None
-    memory_working_set: int | None = None
-    memory_rss: int | None = None
     rootfs_used: int | None = None
     rootfs_inodes: int | None = None
     logs_used: int | None = None

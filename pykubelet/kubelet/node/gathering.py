@@ -21,7 +21,7 @@ from pykubelet.kubelet.cgroups.tree import Cgroups, PodUsage
 from pykubelet.kubelet.node import figures, logs
 from pykubelet.kubelet.node.figures import Figures, Filesystem, Interface, Volume
 from pykubelet.kubelet.node.info import max_pids
-from pykubelet.kubelet.runtime.model import ContainerUsage, PodRuntime
+from pykubelet.kubelet.runtime.model import Container, ContainerState, ContainerUsage, PodRuntime
 from pykubelet.kubelet.runtime.model import Filesystem as RuntimeFilesystem
 
 Json = dict[str, Any]
@@ -78,22 +78,24 @@ class Gathering:
         return Figures(self.node(disk=disk), tuple(found.values()))
 
     def pods(self, pods: Iterable[Json], *, disk: bool = True) -> dict[str, figures.Pod]:
-        """The pods' figures by UID. One that has no cgroup (any more) is left out."""
+        """The pods' figures by UID. One that has no cgroup (any more) is left out.
+
+        The runtime is asked for what containers wrote only with `disk`: it takes its time.
+        """
         pods = list(pods)
-        usage: dict[str, list[ContainerUsage]] = {}
-        started: dict[str, PodRuntime] = {}
+        written: dict[str, ContainerUsage] = {}
+        running: Mapping[str, PodRuntime] = {}
         try:
-            # One call for many pods, but not all pods' figures for the sake of one.
-            one = pods[0]["metadata"]["uid"] if len(pods) == 1 else None
-            for each in self._runtime.usage(one) if pods else ():
-                usage.setdefault(each.uid, []).append(each)
-            started = dict(self._runtime.pods())
+            running = self._runtime.pods() if pods else {}
+            if disk and pods:
+                one = pods[0]["metadata"]["uid"] if len(pods) == 1 else None
+                written = {usage.id: usage for usage in self._runtime.usage(one)}
         except PykubeletError:
             pass  # the cgroups still tell the pods' own figures
         found: dict[str, figures.Pod] = {}
         for pod in pods:
             uid = pod["metadata"]["uid"]
-            measured = self._pod(pod, usage.get(uid, ()), started.get(uid), disk)
+            measured = self._pod(pod, running.get(uid) or PodRuntime(uid), written, disk)
             if measured:
                 found[uid] = measured
         return found
@@ -132,19 +134,16 @@ class Gathering:
     # -- parts ----------------------------------------------------------------------------------
 
     def _pod(
-        self,
-        pod: Json,
-        usage: Iterable[ContainerUsage],
-        runtime: PodRuntime | None,
-        disk: bool,
+        self, pod: Json, runtime: PodRuntime, written: Mapping[str, ContainerUsage], disk: bool
     ) -> figures.Pod | None:
         uid = pod["metadata"]["uid"]
         try:
             whole, pressure = self._cgroups.usage(uid), self._cgroups.pressure(uid)
+            groups = self._cgroups.containers(uid)
         except PykubeletError:
             return None
-        folder = logs.pod_folder(pod, self._logs_dir)
-        sandbox = runtime.sandbox if runtime else None
+        folder = logs.pod_folder(pod, self._logs_dir) if disk else ""
+        sandbox = runtime.sandbox
         return figures.Pod(
             uid=uid,
             name=pod["metadata"]["name"],
@@ -153,30 +152,37 @@ class Gathering:
             at=self._clock.wall(),
             usage=whole,
             nanocores=self._rate(uid, whole.cpu_nanoseconds),
-            containers=tuple(self._container(u, runtime, folder if disk else "") for u in usage),
+            containers=tuple(
+                self._container(c, groups.get(c.id), written.get(c.id), folder)
+                for c in runtime.containers
+                if c.state is ContainerState.RUNNING
+            ),
             volumes=self._sized(pod) if disk else (),
             interfaces=self._network(pod),
             pressure=pressure,
         )
 
     def _container(
-        self, usage: ContainerUsage, runtime: PodRuntime | None, logs_folder: str
+        self,
+        container: Container,
+        group: PodUsage | None,
+        written: ContainerUsage | None,
+        logs_folder: str,
     ) -> figures.Container:
-        known = next((c for c in runtime.containers if c.id == usage.id), None) if runtime else None
+        usage = group or _as_told(written)
         return figures.Container(
-            name=usage.name,
-            id=usage.id,
-            started_at=(known.started_at or known.created_at) / _NANO if known else 0.0,
-            at=usage.at / _NANO,
-            cpu_nanoseconds=usage.cpu_nanoseconds,
-            nanocores=self._rate(usage.id, usage.cpu_nanoseconds),
-            memory_usage=usage.memory_usage,
-            memory_working_set=usage.memory_working_set,
-            memory_rss=usage.memory_rss,
-            rootfs_used=usage.filesystem_used,
-            rootfs_inodes=usage.filesystem_inodes,
-            logs_used=logs.size_of(os.path.join(logs_folder, usage.name)) if logs_folder else None,
-            image=known.image if known else "",
+            name=container.name,
+            id=container.id,
+            started_at=(container.started_at or container.created_at) / _NANO,
+            at=self._clock.wall(),
+            usage=usage,
+            nanocores=self._rate(container.id, usage.cpu_nanoseconds),
+            rootfs_used=written.filesystem_used if written else None,
+            rootfs_inodes=written.filesystem_inodes if written else None,
+            logs_used=(
+                logs.size_of(os.path.join(logs_folder, container.name)) if logs_folder else None
+            ),
+            image=container.image,
         )
 
     def _network(self, pod: Json) -> tuple[Interface, ...]:
@@ -287,6 +293,18 @@ def interfaces(path: str) -> tuple[Interface, ...]:
         n = [int(word) for word in rest.split()]
         found.append(Interface(name.strip(), *n[0:4], *n[8:12]))
     return tuple(found)
+
+
+def _as_told(usage: ContainerUsage | None) -> PodUsage:
+    """The runtime's own figures, for a container whose group isn't where it should be."""
+    if usage is None:
+        return PodUsage()
+    return PodUsage(
+        cpu_nanoseconds=usage.cpu_nanoseconds,
+        memory_usage=usage.memory_usage,
+        memory_working_set=usage.memory_working_set,
+        memory_rss=usage.memory_rss,
+    )
 
 
 def _start_time(pod: Json) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pykubelet.kubelet.cgroups.names import Names
+from pykubelet.kubelet.cgroups.tree import PodUsage
 from pykubelet.kubelet.node.amounts import System
 from pykubelet.kubelet.node.figures import Container, Figures, Interface, Pod
 from pykubelet.objects import resources
@@ -58,10 +59,10 @@ def resource(found: Figures) -> str:
             labels = {"container": c.name, **of_pod}
             page.add("container_cpu_usage_seconds_total", "counter",
                      "[STABLE] CPU time a container has used, in core-seconds",
-                     labels, _seconds(c.cpu_nanoseconds), c.at)  # fmt: skip
+                     labels, _seconds(c.usage.cpu_nanoseconds), c.at)  # fmt: skip
             page.add("container_memory_working_set_bytes", "gauge",
                      "[STABLE] Working set of a container in bytes",
-                     labels, c.memory_working_set, c.at)  # fmt: skip
+                     labels, c.usage.memory_working_set, c.at)  # fmt: skip
             page.add("container_start_time_seconds", "gauge",
                      "[STABLE] When a container started, in seconds since the epoch",
                      labels, c.started_at or None)  # fmt: skip
@@ -125,19 +126,7 @@ def cadvisor(
 
 def _of_pod(page: Page, pod: Pod, path: str) -> None:
     labels = _labels(pod, "", path)
-    _cpu(page, labels, pod.usage.cpu_nanoseconds, pod.at)
-    _memory(page, labels, pod.at, pod.usage.memory_usage, pod.usage.memory_working_set,
-            pod.usage.memory_rss)  # fmt: skip
-    page.add("container_memory_swap", "gauge", "Container swap usage in bytes.",
-             labels, pod.usage.swap, pod.at)  # fmt: skip
-    page.add("container_spec_memory_limit_bytes", "gauge", "Memory limit for the container.",
-             labels, pod.usage.memory_limit or 0)  # fmt: skip
-    page.add("container_processes", "gauge",
-             "Number of processes running inside the container.",
-             labels, pod.usage.pids, pod.at)  # fmt: skip
-    page.add("container_start_time_seconds", "gauge",
-             "Start time of the container since unix epoch in seconds.",
-             labels, pod.started_at or None)  # fmt: skip
+    _usage(page, labels, pod.usage, pod.at, pod.started_at)
     if pod.pressure:
         for way, kind in (("waiting", pod.pressure.some), ("stalled", pod.pressure.full)):
             whose = "some" if way == "waiting" else "all"
@@ -151,39 +140,44 @@ def _of_pod(page: Page, pod: Pod, path: str) -> None:
 
 def _of_container(page: Page, pod: Pod, container: Container, path: str) -> None:
     labels = _labels(pod, container.name, path, container.image, container.id)
-    _cpu(page, labels, container.cpu_nanoseconds, container.at)
-    _memory(page, labels, container.at, container.memory_usage, container.memory_working_set,
-            container.memory_rss)  # fmt: skip
+    _usage(page, labels, container.usage, container.at, container.started_at)
     page.add("container_fs_usage_bytes", "gauge",
              "Number of bytes that are consumed by the container on this filesystem.",
              labels, container.rootfs_used, container.at)  # fmt: skip
     page.add("container_last_seen", "gauge", "Last time a container was seen by the exporter",
              labels, container.at)  # fmt: skip
-    page.add("container_start_time_seconds", "gauge",
-             "Start time of the container since unix epoch in seconds.",
-             labels, container.started_at or None)  # fmt: skip
 
 
-def _cpu(page: Page, labels: Mapping[str, str], nanoseconds: int | None, at: float) -> None:
+def _usage(
+    page: Page, labels: Mapping[str, str], usage: PodUsage, at: float, started_at: float
+) -> None:
+    """What every cgroup has: a pod's and a container's alike."""
+    for name, kind, text, value in (
+        ("cpu_cfs_periods_total", "counter",
+         "Number of elapsed enforcement period intervals.", usage.cpu_periods),
+        ("cpu_cfs_throttled_periods_total", "counter",
+         "Number of throttled period intervals.", usage.throttled_periods),
+        ("cpu_cfs_throttled_seconds_total", "counter",
+         "Total time duration the container has been throttled.",
+         _seconds(usage.throttled_nanoseconds)),
+        ("memory_usage_bytes", "gauge",
+         "Current memory usage in bytes, including all memory regardless of when it was accessed",
+         usage.memory_usage),
+        ("memory_working_set_bytes", "gauge", "Current working set in bytes.",
+         usage.memory_working_set),
+        ("memory_rss", "gauge", "Size of RSS in bytes.", usage.memory_rss),
+        ("memory_swap", "gauge", "Container swap usage in bytes.", usage.swap),
+        ("processes", "gauge", "Number of processes running inside the container.", usage.pids),
+    ):  # fmt: skip
+        page.add(f"container_{name}", kind, text, labels, value, at)
     page.add("container_cpu_usage_seconds_total", "counter",
              "Cumulative cpu time consumed in seconds.",
-             {**labels, "cpu": "total"}, _seconds(nanoseconds), at)  # fmt: skip
-
-
-def _memory(
-    page: Page,
-    labels: Mapping[str, str],
-    at: float,
-    usage: int | None,
-    working_set: int | None,
-    rss: int | None,
-) -> None:
-    page.add("container_memory_usage_bytes", "gauge",
-             "Current memory usage in bytes, including all memory regardless of when it was "
-             "accessed", labels, usage, at)  # fmt: skip
-    page.add("container_memory_working_set_bytes", "gauge", "Current working set in bytes.",
-             labels, working_set, at)  # fmt: skip
-    page.add("container_memory_rss", "gauge", "Size of RSS in bytes.", labels, rss, at)
+             {**labels, "cpu": "total"}, _seconds(usage.cpu_nanoseconds), at)  # fmt: skip
+    page.add("container_spec_memory_limit_bytes", "gauge", "Memory limit for the container.",
+             labels, usage.memory_limit or 0)  # fmt: skip
+    page.add("container_start_time_seconds", "gauge",
+             "Start time of the container since unix epoch in seconds.",
+             labels, started_at or None)  # fmt: skip
 
 
 def _network(page: Page, labels: Mapping[str, str], found: Interface, at: float) -> None:

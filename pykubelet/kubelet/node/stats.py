@@ -88,16 +88,11 @@ def _pod(pod: Pod, node: Node, small: bool) -> Json:
 
 def _container(container: Container, node: Node, small: bool) -> Json:
     at = rfc3339(container.at)
-    usage = PodUsage(
-        memory_usage=container.memory_usage,
-        memory_working_set=container.memory_working_set,
-        memory_rss=container.memory_rss,
-    )
     made: Json = {
         "name": container.name,
         "startTime": rfc3339(container.started_at),
-        "cpu": _cpu(at, container.cpu_nanoseconds, container.nanocores),
-        "memory": _memory(at, usage, None),
+        "cpu": _cpu(at, container.usage.cpu_nanoseconds, container.nanocores),
+        "memory": _memory(at, container.usage, container.usage.memory_limit),
     }
     if small:
         return made
@@ -107,7 +102,7 @@ def _container(container: Container, node: Node, small: bool) -> Json:
         )
     if container.logs_used is not None:
         made["logs"] = _on_node_disk(at, node.filesystem, container.logs_used, None)
-    return made
+    return made | _swap(at, container.usage.swap)
 
 
 def _cpu(at: str, nanoseconds: int | None, nanocores: int | None) -> Json:

@@ -35,10 +35,8 @@ def pod(uid: str, memory: str = "", priority: int = 0, **spec: Any) -> dict[str,
 
 
 def using(uid: str, memory: int = 0, disk: int = 0, pids: int = 0) -> figures.Pod:
-    container = figures.Container(
-        "c", "id", 0, 0, memory_working_set=memory, rootfs_used=disk, logs_used=0
-    )
     usage = PodUsage(memory_working_set=memory, pids=pids)
+    container = figures.Container("c", "id", 0, 0, usage, rootfs_used=disk, logs_used=0)
     return figures.Pod(uid, uid, "default", 0, 0, usage, containers=(container,))
 
 

@@ -21,8 +21,10 @@ from pykubelet.kubelet.node.figures import (
 
 DISK = Filesystem(1000, 600, 400, 100, 90)
 CONTAINER = Container(
-    "app", "abc", 900.0, 1000.5, 2_000_000_000, 50, 300, 200, 100, 10, 2, 5, image="img"
-)
+    "app", "abc", 900.0, 1000.5,
+    PodUsage(2_000_000_000, 300, 200, 100, cpu_periods=9, throttled_nanoseconds=5 * 10**8),
+    50, 10, 2, 5, "img",
+)  # fmt: skip
 POD = Pod(
     "u-1", "web", "default", 890.0, 1000.0,
     PodUsage(3_000_000_000, 500, 400, 300, 1000, 7, 1, None, 4),
@@ -125,6 +127,9 @@ def test_cadvisor_metrics_have_pods_containers_and_the_machine() -> None:
     assert found[f'container_memory_rss{{{of_pod}pod="web"}}'][0] == 300
     received = f'container_network_receive_bytes_total{{{of_pod}pod="web",interface="eth0"}}'
     assert found[received][0] == 1
+    of_app = 'container="app",id="/kubepods/besteffort/podu-1/abc",image="img",name="abc",'
+    throttled = "container_cpu_cfs_throttled_seconds_total"
+    assert found[f'{throttled}{{{of_app}namespace="default",pod="web"}}'][0] == 0.5
     names = {name.partition("{")[0] for name in found}
     assert {
         "container_cpu_usage_seconds_total", "container_memory_working_set_bytes",
