@@ -50,7 +50,7 @@ class Channel:
         self._channel = grpc.insecure_channel(self.endpoint, options=_OPTIONS)
 
     def service(self, methods: Mapping[str, Method], timeout: float) -> Service:
-        return Service(self._channel, methods, timeout)
+        return Service(self._channel, methods, timeout, self.endpoint)
 
     def close(self) -> None:
         self._channel.close()
@@ -59,10 +59,13 @@ class Channel:
 class Service:
     """The calls of one gRPC service."""
 
-    def __init__(self, channel: Any, methods: Mapping[str, Method], timeout: float) -> None:
+    def __init__(
+        self, channel: Any, methods: Mapping[str, Method], timeout: float, endpoint: str
+    ) -> None:
         self._channel = channel
         self._methods = methods
         self._timeout = timeout
+        self._endpoint = endpoint
         self._stubs: dict[str, Any] = {}
 
     def call(self, name: str, timeout: float | None = None, /, **fields: Any) -> Message:
@@ -73,15 +76,16 @@ class Service:
         """
         stub = self._stub(name)
         request = self._request(name, fields)
+        deadline = self._timeout if timeout is None else timeout
         try:
-            return stub(request, timeout=self._timeout if timeout is None else timeout)
+            return stub(request, timeout=deadline)
         except grpc.RpcError as error:
-            raise failure(name, error) from error
+            raise failure(name, error, self._endpoint, deadline) from error
 
     @contextmanager
     def stream(self, name: str, /, **fields: Any) -> Iterator[Stream]:
         """One request, answers until either side ends it."""
-        stream = Stream(name, self._stub(name)(self._request(name, fields)))
+        stream = Stream(name, self._stub(name)(self._request(name, fields)), self._endpoint)
         try:
             yield stream
         finally:
@@ -108,9 +112,10 @@ class Service:
 class Stream:
     """Answers as they come. `cancel` may be called by any thread and ends the iteration."""
 
-    def __init__(self, name: str, call: Any) -> None:
+    def __init__(self, name: str, call: Any, endpoint: str) -> None:
         self._name = name
         self._call = call
+        self._endpoint = endpoint
 
     def __iter__(self) -> Iterator[Message]:
         try:
@@ -118,13 +123,13 @@ class Stream:
         except grpc.RpcError as error:
             if self._call.cancelled():
                 return
-            raise failure(self._name, error) from error
+            raise failure(self._name, error, self._endpoint) from error
 
     def cancel(self) -> None:
         self._call.cancel()
 
 
-def failure(name: str, error: Any) -> PykubeletError:
+def failure(name: str, error: Any, endpoint: str, deadline: float = 0.0) -> PykubeletError:
     """gRPC's status as one of our errors. `name` is the call that was made."""
     code, details = error.code(), error.details() or ""
     message = f"{name}: {details or code.name}"
@@ -133,7 +138,13 @@ def failure(name: str, error: Any) -> PykubeletError:
         return NameReserved(message, reserved["name"], reserved["holder"])
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return Invalid(message)
-    return _BY_CODE.get(code, Failed)(message)
+    kind = _BY_CODE.get(code, Failed)
+    if kind is TimedOut and deadline:
+        message = f"{name}: no answer from {endpoint} within {deadline:g} s"
+    elif kind is Unavailable:
+        # gRPC tells of every layer; the system's own words come last.
+        message = f"{name}: nobody answers at {endpoint}: {details.rpartition('error: ')[2]}"
+    return kind(message)
 
 
 _BY_CODE: dict[Any, type[Failed]] = {

@@ -12,6 +12,7 @@ it is unknown whether the runtime did it or still will.
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -172,11 +173,9 @@ class Runtime:
             answer = self._runtime.call(
                 "ExecSync", deadline, container_id=id, cmd=list(command), timeout=seconds
             )
-        except NotFound:
-            raise
         except Failed as error:
-            # containerd 1.x answers with code Unknown and these words.
-            if "timeout" in str(error) and "exceeded" in str(error):
+            # Answered as DeadlineExceeded by some, as Unknown with these words by containerd 1.x.
+            if isinstance(error, TimedOut) or re.search("timeout .* exceeded", str(error)):
                 raise TimedOut(f"command did not end within {seconds} s") from error
             raise
         return ExecResult(answer.exit_code, answer.stdout, answer.stderr)

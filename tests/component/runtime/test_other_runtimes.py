@@ -148,8 +148,10 @@ def test_each_answer_has_its_error_and_names_the_call(
     error: type[Exception],
 ) -> None:
     runtime = serve({"RunPodSandbox": failing(code, details)})
-    with pytest.raises(error, match=f"RunPodSandbox: .*{details.split()[0].strip('?')}"):
+    with pytest.raises(error) as caught:
         runtime.run_sandbox({"metadata": {"name": "x"}})
+    assert str(caught.value).startswith("RunPodSandbox: ")
+    assert details in str(caught.value) or error is TimedOut
 
 
 def test_a_runtime_that_hangs_is_given_up_at_the_deadline(
@@ -164,7 +166,7 @@ def test_a_runtime_that_hangs_is_given_up_at_the_deadline(
 
     patient = serve({"RunPodSandbox": hang})
     hasty = Runtime(patient.endpoint, timeout=0.3)
-    with pytest.raises(TimedOut):
+    with pytest.raises(TimedOut, match=r"no answer from unix:.*cri.sock within 0.3 s"):
         hasty.run_sandbox({"metadata": {"name": "x"}})
     assert hasty.version().name == "other"
     go.set()
