@@ -123,10 +123,10 @@ make_environment() {
     mkdir "$scratch/tree"
     cp -R "$source_dir"/{pyproject.toml,README.md,LICENSE,pykubelet} "$scratch/tree/"
     pip_install --upgrade setuptools wheel || die "pip can't fetch setuptools; is PyPI in reach?"
-    pip_install --no-build-isolation "$scratch/tree" \
-        || die "pip can't install pykubelet's dependencies (see above)"
-    # The same version may stand for newer code, so it is always put in anew.
-    pip_install --no-build-isolation --force-reinstall --no-deps "$scratch/tree"
+    pip wheel --no-build-isolation --no-deps --wheel-dir "$scratch" "$scratch/tree"
+    # The same version may stand for newer code, so ours is always put in anew; then what it needs.
+    pip install --force-reinstall --no-deps "$scratch"/pykubelet-*.whl
+    pip_install pykubelet || die "pip can't install pykubelet's dependencies (see above)"
     say "pykubelet $("$prefix/bin/pykubelet" --version | cut -d' ' -f2) is in $prefix ($("$python" -V))"
     systemd_bindings
 }

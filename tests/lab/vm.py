@@ -19,10 +19,13 @@ from pathlib import Path
 
 from tests.lab.vm_image import ROOT, CannotBuild, VmImage, image
 from tests.support.machine import stop
+from tests.support.traces import Traces
 from tests.support.waiting import until
 
 # How many times slower than the host things are in there.
 SLOW = 20
+# Set for tests that run inside (see conftest).
+IN_VM = "PYKUBELET_TEST_IN_VM"
 
 
 class CannotBoot(Exception):
@@ -85,6 +88,11 @@ class Vm:
             )
         return text
 
+    def traces(self) -> Traces:
+        """What there is in the whole machine, for leak checks."""
+        python = "cd /root/pykubelet && /opt/testing/bin/python -m tests.support.traces"
+        return Traces.from_json(self.run(python))
+
     def copy_project(self, target: str = "/root/pykubelet") -> None:
         """What git would hand out of the work tree as it stands, committed or not."""
         listed = subprocess.run(
@@ -104,7 +112,8 @@ class Vm:
         """Run tests of the project inside, from /root/pykubelet. AssertionError with the output
         where any fails."""
         pytest = "/opt/testing/bin/python -m pytest -q --tb=short -p no:cacheprovider"
-        return self.run(f"cd /root/pykubelet && {pytest} {' '.join(arguments)}", timeout=timeout)
+        command = f"cd /root/pykubelet && {IN_VM}=1 {pytest} {' '.join(arguments)}"
+        return self.run(command, timeout=timeout)
 
     def reboot(self) -> None:
         """An orderly reboot; returns when the machine answers again."""

@@ -94,7 +94,8 @@ def image() -> VmImage:
     return VmImage(folder)
 
 
-def _requirements() -> list[str]:
+def requirements() -> list[str]:
+    """What pip has to have for an installation and for running tests."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     tests = [r for r in extras["dev"] if r.startswith(("pytest", "hypothesis"))]
@@ -105,7 +106,7 @@ def _requirements() -> list[str]:
 
 
 def _key() -> str:
-    recipe = Path(__file__).read_text() + "\n".join(_requirements())
+    recipe = Path(__file__).read_text() + "\n".join(requirements())
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
@@ -133,7 +134,7 @@ def _build(folder: Path) -> None:
 
 def _wheels(root: Path, log: Path) -> None:
     """/opt/wheelhouse with all that the project depends on, /opt/testing with pytest installed."""
-    (root / "tmp/requirements").write_text("\n".join(_requirements()))
+    (root / "tmp/requirements").write_text("\n".join(requirements()))
     bundle = root / "etc/ssl/certs/ca-certificates.crt"
     own = bundle.read_bytes()
     # The host may trust more than Debian does (a company's proxy), and the network is the host's.

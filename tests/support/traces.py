@@ -45,7 +45,9 @@ SYSCTLS = (
 )
 
 # A process is ours if its command line or its cgroup says so.
-_OUR_COMMAND = re.compile(r"pykubelet run|pykubelet\.bootstrap|containerd-shim")
+_OUR_COMMAND = re.compile(
+    r"pykubelet run|pykubelet-supervisor|pykubelet\.bootstrap\.supervisor|containerd-shim"
+)
 _OUR_CGROUP = re.compile(r"kubepods|k8s\.io|cri-containerd")
 
 Command = Callable[..., str]
@@ -56,6 +58,11 @@ class Traces:
     """For each kind of thing (`links`, `mounts`, …), every one there is, with its count."""
 
     kinds: Mapping[str, Counter[str]]
+
+    @staticmethod
+    def from_json(text: str) -> Traces:
+        """What `python -m tests.support.traces` printed, perhaps on another machine."""
+        return Traces({kind: Counter(found) for kind, found in json.loads(text).items()})
 
 
 def snapshot(machine: Machine | None = None, folders: Sequence[Path] | None = None) -> Traces:
@@ -175,8 +182,9 @@ def _cgroups(root: str) -> Iterator[str]:
     for hierarchy in (base,) if unified else [p for p in base.iterdir() if p.is_dir()]:
         for folder, _, _ in os.walk(hierarchy / root.lstrip("/")):
             path = folder.removeprefix(str(base))
-            # systemd makes and removes units of its own as it pleases.
-            if not re.search(r"/(system|user|init)\.(slice|scope)", path) or "pykubelet" in path:
+            # systemd makes and removes units of its own as it pleases, other tests their machines.
+            foreign = re.search(r"/(system|user|init)\.(slice|scope)|/pk-?[0-9a-z_]{6}", path)
+            if root != "/" or not foreign or "pykubelet" in path:
                 yield path
 
 
@@ -232,3 +240,7 @@ def _run(*command: str) -> str:
     return subprocess.run(
         command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     ).stdout
+
+
+if __name__ == "__main__":
+    print(json.dumps(snapshot().kinds))

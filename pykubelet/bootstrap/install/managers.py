@@ -86,8 +86,8 @@ class Systemd:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
-            said = done.stderr.strip().splitlines()[:1] or ["no reason given"]
-            raise Failed(f"systemctl {' '.join(words)}: {said[0]} (see: journalctl -u {words[-1]})")
+            last = _run("journalctl", "--unit", words[-1], "--lines", "20", "--output", "cat")
+            raise Failed(f"systemctl {' '.join(words)}: {done.stderr.strip()}\n{last.rstrip()}")
 
 
 class Supervised:

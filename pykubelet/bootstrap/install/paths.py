@@ -27,10 +27,9 @@ LOGS = Path("/var/log/pykubelet")
 RUN = Path("/run/pykubelet")
 
 # The daemons make and fill these. Those that weren't there before us go with us.
+FILLED_BY_AGENT = (KUBELET_ROOT, POD_LOGS, CONTAINER_LOGS)
 FILLED_BY_DAEMONS = (
-    KUBELET_ROOT,
-    POD_LOGS,
-    CONTAINER_LOGS,
+    *FILLED_BY_AGENT,
     Path("/var/lib/containerd"),
     Path("/run/containerd"),
     Path("/opt/containerd"),

@@ -107,8 +107,7 @@ class Record:
         return Placed.WRITTEN
 
     def put_back(self) -> list[str]:
-        """Remove files and links, bring the originals back, remove folders of ours that are empty.
-        One sentence for each thing that isn't simply gone."""
+        """Remove files and links and bring the originals back; one sentence for each of these."""
         notes = []
         for name in self.links:
             if Path(name).is_symlink():
@@ -120,14 +119,19 @@ class Record:
                 notes.append(f"{name} is again as it was before")
             else:
                 path.unlink(missing_ok=True)
+        return notes
+
+    def remove_folders(self) -> list[str]:
+        """Remove the folders that are ours and empty; the others' paths."""
+        left = []
         for name in sorted(self.folders, key=len, reverse=True):
             try:
                 os.rmdir(name)
             except FileNotFoundError:
                 continue
             except OSError:
-                notes.append(f"{name} stays: there are files in it that aren't ours")
-        return notes
+                left.append(name)
+        return left
 
 
 def _sum(data: bytes) -> str:

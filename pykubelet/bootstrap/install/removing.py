@@ -155,18 +155,16 @@ def remove_cgroups(base: Path = Path("/sys/fs/cgroup")) -> None:
 def remove_files(record: Record, say: Say, warn: Say) -> None:
     for note in record.put_back():
         say(note)
-    ours = {Path(name) for name in record.folders}
-    always = {paths.ETC, paths.STATE, paths.LOGS, paths.RUN}
-    for folder in (*always, *paths.FILLED_BY_DAEMONS):
-        if folder in always or folder in ours:
+    for folder in (paths.ETC, paths.LOGS, paths.RUN):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in paths.FILLED_BY_DAEMONS:
+        if str(folder) in record.folders:
             shutil.rmtree(folder, ignore_errors=True)
-        elif folder.exists():
+        elif folder in paths.FILLED_BY_AGENT and folder.exists():
             warn(f"{folder} was there before us and stays")
-    for folder in sorted(ours, key=lambda path: len(path.parts), reverse=True):
-        try:
-            folder.rmdir()
-        except OSError:
-            continue  # gone already, or somebody else's files are in it
+    shutil.rmtree(paths.STATE, ignore_errors=True)
+    for left in record.remove_folders():
+        warn(f"{left} stays: there are files in it that aren't ours")
     say("files are removed")
 
 

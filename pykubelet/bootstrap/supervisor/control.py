@@ -135,7 +135,7 @@ def wait_for(service: str, phase: str, run_dir: Path = RUN, timeout: float = 60.
 def _wait(phases: tuple[str, ...], names: tuple[str, ...], run_dir: Path, timeout: float) -> Json:
     """`names` empty: all of them."""
     deadline = time.monotonic() + timeout
-    late = ["the supervisor"]
+    late = {"the supervisor": str(LOGS / "supervisor.log")}
     while time.monotonic() < deadline:
         time.sleep(0.1)
         try:
@@ -143,10 +143,24 @@ def _wait(phases: tuple[str, ...], names: tuple[str, ...], run_dir: Path, timeou
         except Unavailable:
             continue
         services = status["services"]
-        late = [n for n in names or services if services[n]["phase"] not in phases]
+        late = {
+            name: services[name]["log"]
+            for name in names or services
+            if services[name]["phase"] not in phases
+        }
         if not late:
             return status
-    raise TimedOut(f"not {phases[0]} after {timeout:.0f} s: {', '.join(late)}")
+    name, path = next(iter(late.items()))
+    raise TimedOut(
+        f"{name} is not {phases[0]} after {timeout:.0f} s; {path}: {_last_line(Path(path))}"
+    )
+
+
+def _last_line(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip().splitlines()[-1]
+    except (OSError, IndexError):
+        return "it has said nothing"
 
 
 def show(status: Json) -> None:

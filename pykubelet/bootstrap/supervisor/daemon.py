@@ -274,6 +274,7 @@ class Daemon:
                     "seconds": round(now - run.state.since, 1),
                     "restarts": run.state.restarts,
                     "status": run.state.status,
+                    "log": str(self._log_dir / f"{name}.log"),
                 }
                 for name, run in self._runs.items()
             },

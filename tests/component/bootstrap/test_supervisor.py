@@ -193,8 +193,8 @@ def test_somebody_elses_server_is_used_and_left_alone(tmp_path: Path) -> None:
         foreign.listen()
         try:
             host.start()
-            assert host.services()["server"] | {"seconds": 0} == {
-                "phase": "foreign", "pid": 0, "seconds": 0, "restarts": 0, "status": "",
+            assert host.services()["server"] | {"seconds": 0, "log": ""} == {
+                "phase": "foreign", "pid": 0, "seconds": 0, "restarts": 0, "status": "", "log": "",
             }  # fmt: skip
         finally:
             control.stop(host.home, timeout=10)
