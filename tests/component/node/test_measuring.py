@@ -9,6 +9,7 @@ import pytest
 from pykubelet.kubelet.node import metrics, stats
 from pykubelet.kubelet.node.figures import Volume
 from pykubelet.kubelet.node.gathering import Gathering
+from pykubelet.kubelet.runtime.model import ContainerUsage
 from tests.component.node.conftest import Lab
 from tests.support.waiting import until
 
@@ -60,6 +61,24 @@ def test_a_busy_pod_shows_in_the_summary_with_cpu_memory_network_and_disk(
     assert f'id="{lab.cgroups.parent(pod)}"' in text
     assert 'container_network_receive_bytes_total{container="",' in text
     lab.remove("busy")
+
+
+def test_cpu_and_memory_are_read_without_the_runtimes_slow_statistics(lab: Lab) -> None:
+    class Impatient:
+        pods = staticmethod(lab.runtime.pods)
+        image_filesystems = staticmethod(lab.runtime.image_filesystems)
+
+        def usage(self, uid: str | None = None) -> tuple[ContainerUsage, ...]:
+            raise AssertionError("asked the runtime for statistics")
+
+    pod = lab.start("plain", resources={"limits": {"memory": "32Mi", "cpu": "50m"}})
+    found = Gathering("one", Impatient(), lab.cgroups, root_dir="/")
+    container = found.pods([pod], disk=False)["plain"].containers[0]
+    assert container.usage.memory_working_set
+    assert container.usage.memory_limit == 32 << 20
+    assert container.usage.cpu_periods is not None
+    assert container.rootfs_used is None
+    lab.remove("plain")
 
 
 def test_a_pod_that_is_gone_is_left_out(lab: Lab, gathering: Gathering) -> None:
