@@ -167,15 +167,13 @@ class _Session:
         self._sock.sendall(self._channels.begin())
         end = self._take(early) if early else None
         with _window_changes(self._tty) as changes:
-            if self._tty:
-                self._send_size()
             poll = select.poll()
             poll.register(self._sock, select.POLLIN)
-            if self._stdin:
-                poll.register(0, select.POLLIN)
-            if changes >= 0:
-                poll.register(changes, select.POLLIN)
+            speaking = False
             while end is None:
+                if not speaking and self._channels.ready:
+                    speaking = True
+                    self._begin_to_speak(poll, changes)
                 ready = {descriptor for descriptor, _ in poll.poll()}
                 if changes in ready:
                     os.read(changes, 512)
@@ -189,6 +187,13 @@ class _Session:
                         data = b""
                     end = self._take(data) if data else End(None)
         return end.status
+
+    def _begin_to_speak(self, poll: select.poll, changes: int) -> None:
+        if self._stdin:
+            poll.register(0, select.POLLIN)
+        if self._tty:
+            poll.register(changes, select.POLLIN)
+            self._send_size()
 
     def _take(self, data: bytes) -> End | None:
         try:

@@ -74,6 +74,10 @@ class Channels(Protocol):
     def begin(self) -> bytes:
         """What to send first of all."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether the server has taken up all channels. What is sent before may be lost."""
+
     def send(self, channel: Channel, data: bytes) -> bytes:
         """The bytes that carry `data`."""
 
@@ -119,6 +123,7 @@ class SpdyChannels:
         self._names: dict[int, Channel] = {}
         self._told = b""
         self._open: set[Channel] = set()
+        self._unanswered: set[int] = set()
 
     def headers(self) -> dict[str, str]:
         return {
@@ -139,7 +144,13 @@ class SpdyChannels:
             self._numbers[channel], self._names[number] = number, channel
             sent += data
         self._open = {c for c in self._wanted if c not in (Channel.STDIN, Channel.RESIZE)}
+        self._unanswered = set(self._names)
         return sent
+
+    @property
+    def ready(self) -> bool:
+        # The servers' library throws data away that overtakes its own reply to a new stream.
+        return bool(self._names) and not self._unanswered
 
     def send(self, channel: Channel, data: bytes) -> bytes:
         return self._client.data(self._numbers[channel], data)
@@ -152,6 +163,8 @@ class SpdyChannels:
         for event in self._client.receive(data):
             if isinstance(event, spdy.Reply):
                 events.append(Reply(event.data))
+            elif isinstance(event, spdy.Opened):
+                self._unanswered.discard(event.stream)
             elif isinstance(event, spdy.Data) and event.stream in self._names:
                 channel = self._names[event.stream]
                 if channel is Channel.ERROR:
@@ -189,6 +202,10 @@ class WebSocketChannels:
 
     def begin(self) -> bytes:
         return b""
+
+    @property
+    def ready(self) -> bool:
+        return True
 
     def send(self, channel: Channel, data: bytes) -> bytes:
         return websocket.frame(bytes([channel]) + data)

@@ -43,7 +43,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The peer has accepted a stream."""
+    """The peer has accepted a stream. What is sent on it before this, moby/spdystream drops."""
 
     stream: int
 

@@ -218,8 +218,9 @@ def _attach_and_say(pod: Pod, words: bytes) -> None:
     sock, channels, early = connect(pod.agent, target, stdin=True, tty=False)
     with sock:
         sock.sendall(channels.begin())
-        if early:
-            channels.receive(early)
+        channels.receive(early)
+        while not channels.ready:
+            channels.receive(sock.recv(4096))
         sock.sendall(channels.send(Channel.STDIN, words))
         heard = b""
         while b"told" not in heard or b"got" not in heard:
@@ -324,10 +325,12 @@ def test_many_connections_are_forwarded_over_one_spdy_connection(pod: Pod) -> No
             _, opening = client.open({"streamtype": "error", **pair})
             number, more = client.open({"streamtype": "data", **pair})
             numbers[number] = request
-            sock.sendall(opening + more + client.data(number, SOMETHING[:50_000]))
+            sock.sendall(opening + more)
         while len(echoed) < 5 or any(len(e) < 50_000 for e in echoed.values()):
             for event in client.receive(rest or sock.recv(65536)):
-                if isinstance(event, spdy.Data) and event.stream in numbers:
+                if isinstance(event, spdy.Opened) and event.stream in numbers:
+                    sock.sendall(client.data(event.stream, SOMETHING[:50_000]))
+                elif isinstance(event, spdy.Data) and event.stream in numbers:
                     echoed[event.stream] = echoed.get(event.stream, b"") + event.data
                 elif isinstance(event, spdy.Reply):
                     sock.sendall(event.data)

@@ -65,6 +65,18 @@ def test_spdy_opens_the_streams_that_were_asked_for() -> None:
         plain.accept({"x-stream-protocol-version": "v3.channel.k8s.io"})
 
 
+def test_nothing_may_be_sent_over_spdy_before_every_stream_is_answered() -> None:
+    """The servers' library throws away what overtakes its reply: the end of input, say."""
+    channels = SpdyChannels(stdin=True, stdout=True, stderr=False, tty=False)
+    assert not channels.ready
+    channels.begin()
+    for number in (1, 3, 5):
+        assert not channels.ready
+        channels.receive(struct.pack(">HHII", 0x8003, 2, 4, number))
+    assert channels.ready
+    assert WebSocketChannels().ready
+
+
 def test_spdy_ends_when_every_output_has_ended() -> None:
     channels = SpdyChannels(stdin=True, stdout=True, stderr=True, tty=False)
     channels.begin()  # error 1, stdin 3, stdout 5, stderr 7
