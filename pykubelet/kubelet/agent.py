@@ -19,6 +19,7 @@ from pykubelet.kubelet import notify
 from pykubelet.kubelet.backend import AgentBackend
 from pykubelet.kubelet.cgroups import hugepages, tree
 from pykubelet.kubelet.cgroups.limits import Rules
+from pykubelet.kubelet.cluster_link import ClusterLink
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.events import WARNING, Recorder
 from pykubelet.kubelet.figure_pages import FigurePages
@@ -32,6 +33,7 @@ from pykubelet.kubelet.pods.admission import admit
 from pykubelet.kubelet.pods.backoff import Backoff
 from pykubelet.kubelet.pods.log_folders import LogFolders
 from pykubelet.kubelet.pods.manager import PodManager
+from pykubelet.kubelet.pods.memory import Memory
 from pykubelet.kubelet.pods.perform import Performer
 from pykubelet.kubelet.pods.snapshot import Verdict
 from pykubelet.kubelet.pods.tools import Tools
@@ -45,7 +47,7 @@ from pykubelet.kubelet.runtime.security import NodeSecurity
 from pykubelet.kubelet.serve.backend import Check
 from pykubelet.kubelet.servers import Servers
 from pykubelet.kubelet.sources.folder import Folder
-from pykubelet.kubelet.sources.local import LocalSources
+from pykubelet.kubelet.sources.local import LocalSources, Sources
 from pykubelet.kubelet.volumes.manager import Volumes
 from pykubelet.kubelet.volumes.model import Host
 
@@ -92,6 +94,8 @@ class Agent:
         self.manager.relist()
         self.housekeeping.start()
         self.manager.turns.every(self.config.node_status_update_frequency, self.report.look)
+        if self.link:
+            self.link.start()
         self.guard.start()
         self.manager.turns.every(NETWORK_EVERY, self._collect_network)
         self.servers.start(self.backend, self.report.name, self.report.ips)
@@ -106,6 +110,8 @@ class Agent:
         self._stopping.set()
         self.servers.stop()
         if self._connected:
+            if self.link:
+                self.link.stop()
             if self.folder:
                 self.folder.stop()
             self.probes.stop()
@@ -145,9 +151,14 @@ class Agent:
                 self._folder_changed,
                 rescan_seconds=config.file_check_frequency,
             )
-        self.sources = LocalSources(
+        local = LocalSources(
             lambda: self.folder.manifests if self.folder else {}, lambda: self.report.node
         )
+        self.link: ClusterLink | None = None
+        self.sources: Sources = local
+        if config.kubeconfig:
+            self.link = ClusterLink(config, self.report, self.recorder, local, self._refresh)
+            self.sources = self.link.sources
         self.volumes = Volumes(
             Path(config.root_dir),
             self.sources,
@@ -163,13 +174,19 @@ class Agent:
             self.runtime,
             Performer(self._tools()),
             self.probes,
+            Memory(Path(config.root_dir) / "status"),
             admit=self._admit,
             host_ips=self.report.host_ips,
-            on_status=lambda pod, status: None,
-            on_gone=lambda pod: self.recorder.forget(spec.uid(pod)),
+            on_status=self._status_changed,
+            on_gone=self._pod_gone,
             backoff=Backoff(cap=config.max_container_restart_period),
             runtime_name=version.name,
+            expected_sources=frozenset({"file", "api"} if self.link else {"file"}),
         )
+        if self.link:
+            self.link.join(self.manager)
+            self.recorder.sink = self.link.event
+            self.report.on_change = lambda node: self.link.membership.changed()
         collector = Collector(self.runtime, Path(config.pod_logs_dir), say=self._node_event)
         self.housekeeping = Housekeeping(
             config,
@@ -250,8 +267,8 @@ class Agent:
             recorder=self.recorder,
             host_ips=self.report.host_ips,
             active_pods=lambda: self.manager.active_pods(),
-            runtime_handler=_handler,
-            features=lambda pod: self.report.features(_handler(pod)),
+            runtime_handler=self._handler,
+            features=lambda pod: self.report.features(self._handler(pod)),
             security=NodeSecurity(
                 seccomp="RuntimeDefault" if config.seccomp_default else "Unconfined",
                 seccomp_root=f"{config.root_dir}/seccomp",
@@ -288,6 +305,28 @@ class Agent:
         assert self.folder
         manifests = list(self.folder.manifests.values())
         self.manager.want("file", [pod for manifest in manifests for pod in manifest.pods])
+        for record in self.manager.records():
+            self._refresh(record.uid)  # a ConfigMap or Secret beside it may have changed
+
+    def _handler(self, pod: Json) -> str:
+        """The runtime handler. Standing alone there are no RuntimeClasses: a name is a handler."""
+        name = pod["spec"].get("runtimeClassName") or ""
+        return self.link.handler(name) if self.link and name else name
+
+    def _status_changed(self, pod: Json, status: Json) -> None:
+        if self.link:
+            self.link.reporting.status(pod, status)
+
+    def _pod_gone(self, pod: Json) -> None:
+        self.recorder.forget(spec.uid(pod))
+        if self.link:
+            self.link.reporting.gone(pod)
+
+    def _refresh(self, uid: str) -> None:
+        """An object that a pod refers to has changed: into its volumes with it, and whatever it
+        waited for may be there."""
+        self.manager.turns.task(lambda: self.housekeeping.refresh(uid))
+        self.manager.try_again(uid)
 
     def _admit(self, pod: Json, others: list[Json]) -> Verdict | None:
         return self.guard.refusal(pod) or admit(pod, others, self.report.facts())
@@ -343,11 +382,6 @@ class Agent:
 
     def _checks(self) -> Sequence[Check]:
         return [Check("syncloop", True)]
-
-
-def _handler(pod: Json) -> str:
-    """The runtime handler. Standing alone there are no RuntimeClasses: the name is the handler."""
-    return pod["spec"].get("runtimeClassName") or ""
 
 
 def _likely_driver() -> str:

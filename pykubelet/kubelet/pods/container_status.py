@@ -12,7 +12,7 @@ from typing import Any
 
 from pykubelet.clock import rfc3339
 from pykubelet.kubelet.pods import spec
-from pykubelet.kubelet.pods.snapshot import HEALTHY, Snapshot, start_key
+from pykubelet.kubelet.pods.snapshot import Snapshot, health_of, start_key
 from pykubelet.kubelet.pods.spec import Kind
 from pykubelet.kubelet.probes.schedule import ProbeResult
 from pykubelet.kubelet.runtime.model import Container, ContainerState
@@ -31,8 +31,6 @@ class Facts:
     resources: Mapping[str, Json] = field(default_factory=dict)
     #: Delay in force by container name, for the message of a crash loop.
     backoff: Mapping[str, float] = field(default_factory=dict)
-    #: The condition on an in-place resize that is deferred, infeasible or under way.
-    resize_condition: Json | None = None
 
 
 def container_status(s: Snapshot, facts: Facts, kind: Kind, container: Json) -> Json:
@@ -40,15 +38,15 @@ def container_status(s: Snapshot, facts: Facts, kind: Kind, container: Json) -> 
     attempts = [c for c in s.runtime.containers if c.name == name]
     latest = attempts[0] if attempts else None
     previous = attempts[1] if len(attempts) > 1 else None
-    health = s.health.get(name, HEALTHY)
-    running = latest is not None and latest.state is ContainerState.RUNNING
+    health = health_of(s, container)
+    running = latest is not None and _runs(s, container, latest)
     status: Json = {
         "name": name,
         "image": container.get("image", ""),
         "imageID": latest.image_ref or latest.image_id if latest else "",
         "restartCount": latest.attempt if latest else 0,
         "started": running and health.started,
-        "ready": _ready(kind, latest, health),
+        "ready": _ready(kind, latest, running, health),
         "state": {},
         "lastState": {},
     }
@@ -63,14 +61,18 @@ def container_status(s: Snapshot, facts: Facts, kind: Kind, container: Json) -> 
     return status
 
 
-def _ready(kind: Kind, latest: Container | None, health: ProbeResult) -> bool:
-    if latest is None:
-        return False
+def _runs(s: Snapshot, container: Json, latest: Container) -> bool:
+    """Running, as the API means it: before its postStart hook is over, a container waits."""
+    hooked = "postStart" in (container.get("lifecycle") or {})
+    starting = hooked and start_key(container["name"]) in s.busy
+    return latest.state is ContainerState.RUNNING and not starting
+
+
+def _ready(kind: Kind, latest: Container | None, running: bool, health: ProbeResult) -> bool:
     if kind is Kind.INIT:
-        return latest.state is ContainerState.EXITED and latest.exit_code == 0
-    if kind is Kind.EPHEMERAL:
-        return False
-    return latest.state is ContainerState.RUNNING and health.started and health.ready
+        ended = latest is not None and latest.state is ContainerState.EXITED
+        return ended and latest is not None and latest.exit_code == 0
+    return kind is not Kind.EPHEMERAL and running and health.started and health.ready
 
 
 def _fill_states(
@@ -84,7 +86,7 @@ def _fill_states(
 ) -> None:
     if previous is not None and previous.state is ContainerState.EXITED:
         status["lastState"] = {"terminated": _terminated(facts, previous)}
-    if latest.state is ContainerState.RUNNING:
+    if _runs(s, container, latest):
         status["state"] = {"running": {"startedAt": rfc3339(latest.started_at / 1e9)}}
     elif latest.state is ContainerState.EXITED:
         waits = _held_up(s, facts, container)
@@ -131,9 +133,11 @@ def _held_up(s: Snapshot, facts: Facts, container: Json) -> Json | None:
     """Why a start that is due has not happened, or None."""
     name = container["name"]
     failure = s.failures.get(start_key(name))
-    if failure:
+    backs_off = s.restart_at.get(name, 0.0) > s.now
+    # What failed shows until it is tried again, or longer where nothing else is to be said.
+    if failure and (failure.until > s.now or not backs_off):
         return {"reason": failure.reason, "message": failure.message}
-    if s.restart_at.get(name, 0.0) > s.now and s.wanted and not s.verdict:
+    if backs_off and s.wanted and not s.verdict and not s.ended:
         delay = _go_duration(facts.backoff.get(name, 0.0))
         pod = f"{spec.name(s.pod)}_{spec.namespace(s.pod)}({spec.uid(s.pod)})"
         return {

@@ -14,13 +14,15 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from pykubelet.clock import Clock, SystemClock, rfc3339
+from pykubelet.clock import Clock, SystemClock, from_rfc3339, rfc3339
 from pykubelet.errors import Failed, PykubeletError
-from pykubelet.kubelet.pods import lifecycle, spec, status
+from pykubelet.kubelet.pods import lifecycle, restart, spec, status
 from pykubelet.kubelet.pods.backoff import Backoff
 from pykubelet.kubelet.pods.container_status import Facts
+from pykubelet.kubelet.pods.memory import Memory
 from pykubelet.kubelet.pods.perform import Performer
-from pykubelet.kubelet.pods.records import Record, orphan
+from pykubelet.kubelet.pods.records import Record
+from pykubelet.kubelet.pods.roster import Roster
 from pykubelet.kubelet.pods.snapshot import (
     Action,
     Decision,
@@ -30,14 +32,15 @@ from pykubelet.kubelet.pods.snapshot import (
     ResizeContainer,
     RunSandbox,
     Snapshot,
+    StartContainer,
     StopSandbox,
+    Underway,
     Verdict,
+    start_key,
 )
-from pykubelet.kubelet.pods.tools import StepFailed, Work
-from pykubelet.kubelet.probes.hooks import Interrupt
+from pykubelet.kubelet.pods.tools import NameTaken, StepFailed, Work
 from pykubelet.kubelet.probes.manager import Probes
 from pykubelet.kubelet.probes.schedule import RunningContainer
-from pykubelet.kubelet.runtime.failures import NameReserved
 from pykubelet.kubelet.runtime.labels import container_hash
 from pykubelet.kubelet.runtime.model import ContainerState, PodRuntime
 from pykubelet.turns import Turns
@@ -67,6 +70,7 @@ class PodManager:
         runtime: Runtime,
         performer: Performer,
         prober: Probes,
+        memory: Memory,
         *,
         admit: Callable[[Json, list[Json]], Verdict | None],
         host_ips: Callable[[], tuple[str, ...]],
@@ -80,6 +84,7 @@ class PodManager:
         self._runtime = runtime
         self._performer = performer
         self._prober = prober
+        self._memory = memory
         self._admit = admit
         self._host_ips = host_ips
         self._on_status = on_status
@@ -88,53 +93,53 @@ class PodManager:
         self._clock = clock or SystemClock()
         self._runtime_name = runtime_name
         self._lock = threading.RLock()
-        self._records: dict[str, Record] = {}
-        self._ready_sources: set[str] = set()
-        self._expected_sources = expected_sources
+        self._roster = Roster(memory.recall, expected_sources)
         self.turns = Turns(self._turn)
 
     # -- what is wanted -------------------------------------------------------------------------
 
     def want(self, source: str, pods: Iterable[Json]) -> None:
         """These, and no others, are the pods that `source` wants from now on."""
-        wanted = {spec.uid(pod): pod for pod in pods}
         with self._lock:
-            self._ready_sources.add(source)
-            touched: set[str] = set()
-            for uid, pod in wanted.items():
-                touched |= self._want_one(source, uid, pod)
-            for uid, record in self._records.items():
-                if record.source == source and uid not in wanted:
-                    record.successor = None
-                if record.source == source and record.wanted and uid not in wanted:
-                    touched |= self._unwant(record)
+            first = not self._roster.complete
+            touched = self._roster.want(source, pods, self._clock.monotonic())
+            if first and self._roster.complete:
+                self._memory.forget_all_but(self._roster.records)
         for uid in touched:
             self.turns.wake(uid)
 
     def end(self, uid: str, verdict: Verdict) -> None:
         """End a pod that is still wanted: evicted, preempted."""
         with self._lock:
-            record = self._records.get(uid)
-            if record is None or record.verdict:
-                return
-            record.verdict = verdict
-            self._terminating(record)
-        self.turns.wake(uid)
+            begun = self._roster.end(uid, verdict, self._clock.monotonic())
+        if begun:
+            self.turns.wake(uid)
 
     def relist(self) -> None:
         """Look at everything again: what the runtime has, and what is known."""
-        try:
-            found = self._runtime.pods()
-        except Failed as error:
-            log.warning("can't list pods: %s", error)
-            return
         with self._lock:
-            known = set(self._records)
-        for uid in known | set(found):
+            uids = set(self._roster.records)
+        try:
+            uids |= set(self._runtime.pods())
+        except Failed as error:
+            log.debug("can't list pods: %s", error)  # each pod's own turn says so
+        for uid in uids:
             self.turns.wake(uid)
 
     def changed(self, uid: str) -> None:
-        """Something may have changed about this pod: look."""
+        """Something may have changed about this pod, or about any where `uid` is empty: look."""
+        if uid:
+            self.turns.wake(uid)
+        else:
+            self.turns.task(self.relist)
+
+    def try_again(self, uid: str) -> None:
+        """What its steps failed by may have changed: don't wait for the back-off."""
+        with self._lock:
+            record = self._records.get(uid)
+            if record is None:
+                return
+            record.failures.clear()
         self.turns.wake(uid)
 
     # -- what there is --------------------------------------------------------------------------
@@ -142,106 +147,88 @@ class PodManager:
     def records(self) -> list[Record]:
         """Every record, to be read only."""
         with self._lock:
-            return list(self._records.values())
+            return list(self._roster.records.values())
 
     def pod(self, uid: str) -> Json | None:
         """The pod with its status as last composed."""
         with self._lock:
-            record = self._records.get(uid)
+            record = self._roster.records.get(uid)
             return {**record.pod, "status": record.status} if record else None
 
     def active_pods(self) -> list[Json]:
         """Specs of all pods that hold resources of the node."""
         with self._lock:
-            return [r.pod for r in self._records.values() if r.admitted and not r.released]
+            return self._roster.holders()
 
     def sources_ready(self) -> bool:
         """Every source has spoken at least once, so that what is not known is not wanted."""
         with self._lock:
-            return self._expected_sources <= self._ready_sources
-
-    # -- wanting, under the lock ------------------------------------------------------------------
-
-    def _want_one(self, source: str, uid: str, pod: Json) -> set[str]:
-        record = self._records.get(uid)
-        deleted = "deletionTimestamp" in pod["metadata"]
-        if record is None:
-            record = self._records[uid] = Record(pod, source)
-        elif record.pod == pod and record.source == source and (record.wanted or deleted):
-            return set()
-        if deleted:
-            record.pod, record.source = pod, source
-            record.grace = spec.grace_seconds(pod)
-            return self._unwant(record)
-        if not record.wanted:
-            # Wanted again before it was gone: the end that has begun is carried through first.
-            record.successor = pod
-            record.source = source
-            return {uid}
-        record.pod, record.source = pod, source
-        record.failures = {
-            key: failure
-            for key, failure in record.failures.items()
-            if not key.startswith("StartContainer:")
-        }
-        return {uid}
-
-    def _unwant(self, record: Record) -> set[str]:
-        record.wanted = False
-        self._terminating(record)
-        return {record.uid}
-
-    def _terminating(self, record: Record) -> None:
-        if record.terminating_since is None:
-            record.terminating_since = self._clock.monotonic()
-        record.interrupt()
+            return self._roster.complete
 
     # -- a turn ---------------------------------------------------------------------------------
 
     def _turn(self, uid: str) -> None:
+        with self._lock:
+            known = self._roster.records.get(uid)
+            # What ends during the look at the runtime may or may not show in what it finds.
+            busy = dict(known.busy) if known else {}
         try:
             runtime = self._runtime.pods(uid).get(uid) or PodRuntime(uid)
         except Failed as error:
             self._runtime_silent(uid, error)
             return
         with self._lock:
-            record = self._records.get(uid) or self._adopt(runtime)
+            record = self._roster.records.get(uid) or self._adopt(runtime)
             if record is None:
                 return
             record.runtime = runtime
+            record.prune()
+            if record.silent:
+                record.silent = False
+                record.retry()
             self._admit_once(record)
         if not record.released:
             self._probe(record)
         self._read_messages(record)
         with self._lock:
-            s = self._snapshot(record)
-            if record.verdict is None and record.wanted and (verdict := lifecycle.overdue(s)):
-                record.verdict = verdict
-                self._terminating(record)
-                s = self._snapshot(record)
+            s = self._judge(record, busy)
             decision = lifecycle.decide(s)
             before, record.decision = record.decision, decision
             record.snapshot = s
             for action in decision.actions:
                 self._begin(record, action)
-            facts = self._facts(record, s)
             # Compose after the actions have begun: what is under way shows as such.
-            composed = status.compose(self._snapshot(record), facts, record.status)
+            composed = status.compose(
+                self._snapshot(record, busy), self._facts(record, s), record.status
+            )
             moved, record.status = composed != record.status, composed
             gone = decision.phase is Phase.TERMINATED and not record.terminated
             record.terminated = decision.phase is Phase.TERMINATED
         self._say(record, before, decision)
         if moved:
-            self._on_status(record.pod, composed)
+            self._publish(record, composed)
         if gone:
             self._gone(record)
         self._look_again(uid, s, decision)
 
+    def _judge(self, record: Record, busy: dict[str, Underway]) -> Snapshot:
+        """The snapshot, once the pod's end is noted where it has come of itself."""
+        s = self._snapshot(record, busy)
+        if not record.wanted or record.verdict or record.ended:
+            return s
+        record.verdict = lifecycle.overdue(s)
+        record.ended = "" if record.verdict else lifecycle.outcome(s)
+        if not record.verdict and not record.ended:
+            return s
+        record.terminate(s.now)
+        return self._snapshot(record, busy)
+
     def _runtime_silent(self, uid: str, error: Failed) -> None:
         with self._lock:
-            record = self._records.get(uid)
+            record = self._roster.records.get(uid)
             if record is None:
                 return
+            record.silent = True
             phase = record.decision.phase if record.decision else Phase.WAITING
             before = record.decision
             record.decision = Decision(phase, f"the runtime does not answer: {error}")
@@ -249,45 +236,31 @@ class PodManager:
         self.turns.wake_at(uid, self._clock.monotonic() + _RETRY_FIRST)
 
     def _adopt(self, runtime: PodRuntime) -> Record | None:
-        """A pod that only the runtime knows: ended, once the source it came from has spoken."""
-        if not runtime.sandboxes and not runtime.containers:
-            return None
-        outline = orphan(runtime)
-        source = spec.annotations_of(outline).get(spec.CONFIG_SOURCE, "api")
-        if source not in self._ready_sources:
-            return None
-        record = self._records[runtime.uid] = Record(outline, "", wanted=False)
-        self._terminating(record)
-        log.info("%s: runs, but nothing wants it any more", record.full_name)
+        record = self._roster.adopt(runtime, self._clock.monotonic())
+        if record:
+            log.info("%s: runs, but nothing wants it any more", record.full_name)
         return record
 
     def _admit_once(self, record: Record) -> None:
-        if record.admitted or not record.wanted or self._predecessor(record):
+        if not record.wanted or self._roster.predecessor(record):
             return
         now, wall = self._clock.monotonic(), self._clock.wall()
-        began = wall
-        if record.runtime.sandboxes:
-            began = min(b.created_at for b in record.runtime.sandboxes) / 1e9
-        else:
-            others = [r.pod for r in self._records.values() if r.admitted and not r.released]
-            record.verdict = record.verdict or self._admit(record.pod, others)
-            if record.verdict:
-                self._terminating(record)
-        record.admitted = True
-        record.active_since = now - max(0.0, wall - began)
-        record.start_time = (record.pod.get("status") or {}).get("startTime") or rfc3339(began)
+        if not record.admitted and not record.verdict:
+            if not record.runtime.sandboxes:
+                record.verdict = self._admit(record.pod, self._roster.holders())
+                if record.verdict:
+                    record.terminate(now)
+                    return
+            record.admitted = True
+        if record.admitted and record.active_since is None:
+            began = min([b.created_at / 1e9 for b in record.runtime.sandboxes] or [wall])
+            if record.start_time:
+                began = from_rfc3339(record.start_time)
+            record.active_since = now - max(0.0, wall - began)
+            record.start_time = record.start_time or rfc3339(began)
 
-    def _predecessor(self, record: Record) -> str:
-        """The UID of another pod of this name that is still here, if this one has not begun."""
-        if record.admitted or record.runtime.sandboxes:
-            return ""
-        for uid, other in self._records.items():
-            here = other.admitted or other.runtime.sandboxes or other.busy or not other.wanted
-            if here and other is not record and other.full_name == record.full_name:
-                return uid
-        return ""
-
-    def _snapshot(self, record: Record) -> Snapshot:
+    def _snapshot(self, record: Record, busy: dict[str, Underway]) -> Snapshot:
+        """As things are now; `busy` is what was under way before the runtime was looked at."""
         now = self._clock.monotonic()
         return Snapshot(
             pod=record.pod,
@@ -300,24 +273,31 @@ class PodManager:
             grace=record.grace,
             terminating_since=record.terminating_since,
             verdict=record.verdict,
-            predecessor=self._predecessor(record),
+            ended=record.ended,
+            predecessor=self._roster.predecessor(record),
             prepared=record.mounted is not None,
-            busy=frozenset(record.busy),
+            busy={**busy, **record.busy},
             failures=dict(record.failures),
             restart_at=self._restarts(record, now),
             health=self._prober.results(record.uid),
             stopped=frozenset(record.stopped),
-            attempt_floor=record.attempt_floor,
+            replaced=frozenset(record.replaced),
+            sandbox_floor=record.sandbox_floor,
+            container_floors=record.floors(),
             released=record.released,
+            removed=record.removed,
             resize=self._performer.wanted_resizes(record.pod, record.runtime, record.resized),
         )
 
     def _restarts(self, record: Record, now: float) -> dict[str, float]:
         """By container name: the instant before which it is not started again."""
-        result = {}
-        for _, container in spec.containers(record.pod):
+        result: dict[str, float] = {}
+        policy = spec.restart_policy(record.pod)
+        for kind, container in spec.containers(record.pod):
             latest = record.runtime.latest(container["name"])
             if latest is None or latest.state is not ContainerState.EXITED:
+                continue
+            if not restart.comes_back(policy, kind, container, latest, record.replaced):
                 continue
             key = (record.uid, container["name"], container_hash(container))
             ran_for = max(0, latest.finished_at - latest.started_at) / 1e9
@@ -342,15 +322,15 @@ class PodManager:
         )
 
     def _probe(self, record: Record) -> None:
-        """Have exactly what runs of this pod probed."""
+        """Have exactly what runs of this pod probed, each once its postStart hook is over."""
         running = {
-            c.name: RunningContainer(c.id, c.started_at)
+            c.name: RunningContainer(c.id, c.started_at, *record.last_known(c.id))
             for c in reversed(record.runtime.containers)
-            if c.state is ContainerState.RUNNING
+            if c.state is ContainerState.RUNNING and start_key(c.name) not in record.busy
         }
         sandbox = record.runtime.sandbox
         ips = self._host_ips() if spec.host_network(record.pod) else sandbox.ips if sandbox else ()
-        stopping = not record.wanted or record.verdict is not None
+        stopping = not record.wanted or record.verdict is not None or bool(record.ended)
         self._prober.sync(record.pod, running, ips[0] if ips else None, stopping=stopping)
 
     def _read_messages(self, record: Record) -> None:
@@ -364,10 +344,16 @@ class PodManager:
         if before is None or before.sentence != decision.sentence:
             log.info("%s: %s", record.full_name, decision.sentence, extra={"pod": record.full_name})
 
+    def _publish(self, record: Record, composed: Json) -> None:
+        if record.admitted:
+            self._memory.keep(record.uid, composed)
+        self._on_status(record.pod, composed)
+
     def _look_again(self, uid: str, s: Snapshot, decision: Decision) -> None:
         times = [t for t in (decision.look_at, lifecycle.deadline_at(s)) if t is not None]
-        if times and decision.phase is not Phase.TERMINATED:
-            self.turns.wake_at(uid, min(times))
+        later = [t for t in times if t > s.now]
+        if later and decision.phase is not Phase.TERMINATED:
+            self.turns.wake_at(uid, min(later))
 
     def _gone(self, record: Record) -> None:
         """Its end is complete. One that nobody wants is forgotten, and its name is free."""
@@ -375,11 +361,9 @@ class PodManager:
         self._backoff.forget(record.uid)
         if record.wanted:
             return
+        self._memory.forget(record.uid)
         with self._lock:
-            self._records.pop(record.uid, None)
-            if record.successor:
-                self._records[record.uid] = Record(record.successor, record.source)
-            heirs = [u for u, r in self._records.items() if r.full_name == record.full_name]
+            heirs = self._roster.gone(record)
         self._on_gone(record.pod)
         for uid in heirs:
             self.turns.wake(uid)
@@ -387,9 +371,8 @@ class PodManager:
     # -- acting ---------------------------------------------------------------------------------
 
     def _begin(self, record: Record, action: Action) -> None:
-        interrupted = Interrupt()
-        record.busy[action.key] = interrupted
-        work = Work(record.pod, record.runtime, record.mounted or {}, interrupted)
+        interrupt = record.begin(action, self._clock.monotonic())
+        work = Work(record.pod, record.runtime, record.mounted or {}, interrupt)
 
         def task() -> None:
             try:
@@ -407,26 +390,32 @@ class PodManager:
 
     def _succeeded(self, record: Record, action: Action, result: Any) -> None:
         with self._lock:
-            record.busy.pop(action.key, None)
+            record.over(action)
             record.succeed(action)
             match action:
                 case Prepare():
                     record.mounted = result
                 case StopSandbox(sandbox=sandbox):
                     record.stopped.add(sandbox)
-                case ResizeContainer(name=name):
-                    record.resized[name] = result
-                case Release():
+                case ResizeContainer(container=container):
+                    record.resized[container] = result
+                case Release(remove=remove):
                     record.released = True
+                    record.removed = record.removed or remove
 
     def _failed(self, record: Record, action: Action, error: PykubeletError) -> None:
         with self._lock:
-            record.busy.pop(action.key, None)
-            if isinstance(error, NameReserved) and isinstance(action, RunSandbox):
-                record.attempt_floor = action.attempt + 1
+            record.over(action)
+            if isinstance(error, NameTaken):
+                match action:
+                    case RunSandbox(attempt=attempt):
+                        record.sandbox_floor = attempt + 1
+                    case StartContainer(name=name, attempt=attempt):
+                        record.container_floors[name] = attempt + 1
             now = self._clock.monotonic()
+            # Where the error does not say when, the step is tried again ever less often.
             until = getattr(error, "until", None)
-            if until is None:
+            if not until:
                 tries = min(record.tries.get(action.key, 0), 10)
                 until = now + min(_RETRY_FIRST * 2**tries, _RETRY_MOST)
             reason = getattr(error, "reason", type(error).__name__)

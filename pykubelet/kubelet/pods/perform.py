@@ -30,7 +30,8 @@ from pykubelet.kubelet.pods.snapshot import (
 )
 from pykubelet.kubelet.pods.start import Starter, given_resources
 from pykubelet.kubelet.pods.stop import Stopper
-from pykubelet.kubelet.pods.tools import StepFailed, Tools, Work
+from pykubelet.kubelet.pods.tools import NameTaken, StepFailed, Tools, Work
+from pykubelet.kubelet.runtime.failures import NameReserved
 from pykubelet.kubelet.runtime.model import Container, ContainerState, PodRuntime
 from pykubelet.kubelet.serve.logs import LogOptions, open_log, read
 from pykubelet.kubelet.volumes.model import Mounted
@@ -38,8 +39,8 @@ from pykubelet.kubelet.volumes.model import Mounted
 Json = dict[str, Any]
 
 
-#: In CRI's words: what an in-place resize changes.
-RESIZABLE = ("cpu_shares", "cpu_quota", "memory_limit_in_bytes")
+#: In CRI's words: what an in-place resize changes, and which resource that is a part of.
+RESIZABLE = {"cpu_shares": "cpu", "cpu_quota": "cpu", "memory_limit_in_bytes": "memory"}
 #: Of a log that stands in for a termination message.
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048
 
@@ -47,8 +48,8 @@ FALLBACK_LINES, FALLBACK_BYTES = 80, 2048
 class Performer:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._starter = Starter(tools)
         self._stopper = Stopper(tools)
+        self._starter = Starter(tools, self._stopper)
 
     def perform(self, action: Action, work: Work) -> Any:
         """Do it. What comes back is what the manager has to remember of it, if anything."""
@@ -89,14 +90,15 @@ class Performer:
         try:
             config = tools.sandbox_config(work.pod, action.attempt)
             tools.logs.make(work.pod)
-            with tools.starts:
+            with tools.starts.taken():
                 if work.interrupted.is_set():
                     return
                 tools.runtime.run_sandbox(config, tools.runtime_handler(work.pod))
         except PykubeletError as error:
             message = f"Failed to create pod sandbox: {error}"
             work.record(tools.recorder, WARNING, "FailedCreatePodSandBox", message)
-            raise
+            kind = NameTaken if isinstance(error, NameReserved) else StepFailed
+            raise kind("FailedCreatePodSandBox", message) from error
 
     def _release(self, work: Work, action: Release) -> None:
         """Everything that the pod held is given back; its logs only go with the pod."""
@@ -128,10 +130,11 @@ class Performer:
 
     def wanted_resizes(
         self, pod: Json, runtime: PodRuntime, done: Mapping[str, Json]
-    ) -> dict[str, Json]:
-        """By container name: limits that a running container should have and has not.
+    ) -> dict[str, frozenset[str]]:
+        """By container name: of which resources a running container should have otherwise.
 
-        The runtime says what is in force; one that does not is believed to have what it was given.
+        What we gave it last is what it has: by id in `done`, else as noted when it was created,
+        else as the runtime says.
         """
         wanted = {}
         for _, container in spec.containers(pod):
@@ -140,11 +143,15 @@ class Performer:
             if running is None or running.state is not ContainerState.RUNNING:
                 continue
             limits = container_resources(pod, container, self._tools.rules)
-            force = done.get(name) or running.resources or given_resources(running.annotations)
-            if force and any(
-                force.get(key) != limits.get(key) for key in RESIZABLE if force.get(key)
-            ):
-                wanted[name] = limits
+            given = done.get(running.id) or given_resources(running.annotations)
+            force: Mapping[str, object] = given or running.resources or {}
+            changed = frozenset(
+                resource
+                for key, resource in RESIZABLE.items()
+                if force and (force.get(key) or 0) != (limits.get(key) or 0)
+            )
+            if changed:
+                wanted[name] = changed
         return wanted
 
     def resources_in_force(self, pod: Json, runtime: PodRuntime) -> dict[str, Json]:

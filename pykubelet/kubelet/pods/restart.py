@@ -6,10 +6,11 @@ init containers fail for good only under Never, sidecars always come back while 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from pykubelet.kubelet.pods.spec import Kind
+from pykubelet.kubelet.runtime.model import Container
 
 Json = dict[str, Any]
 
@@ -35,6 +36,18 @@ def restarts(pod_policy: str, kind: Kind, container: Mapping[str, Any], exit_cod
             return True
     in_force = policy(pod_policy, kind, container)
     return in_force == "Always" or (in_force == "OnFailure" and exit_code != 0)
+
+
+def comes_back(
+    pod_policy: str,
+    kind: Kind,
+    container: Mapping[str, Any],
+    ended: Container,
+    replaced: Set[str],
+) -> bool:
+    """`restarts` for one attempt that has ended. Those in `replaced` (ids) were stopped by us, in
+    order to come back: what they exited with says nothing."""
+    return ended.id in replaced or restarts(pod_policy, kind, container, ended.exit_code)
 
 
 def _matches(exit_codes: Mapping[str, Any] | None, exit_code: int) -> bool:

@@ -46,12 +46,31 @@ class Failure:
     until: float
 
 
-#: What holds for a container without probes.
-HEALTHY = ProbeResult(started=True, ready=True, live=True)
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Base of all actions. `key` is what at most one of may be under way for a pod."""
+
+    @property
+    def key(self) -> str:
+        return type(self).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """An action that has been begun at monotonic `since` and has not ended."""
+
+    action: Action
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """Everything that the decision on one pod rests on, as it was at one moment.
+
+    What is in `busy` was under way when the look at `runtime` began, or still is: an action that
+    ended in between may or may not show in `runtime`, so nobody may conclude from its absence.
+    """
+
     pod: Json
     runtime: PodRuntime
     now: float
@@ -65,12 +84,14 @@ class Snapshot:
     #: Monotonic instant at which the end was asked for.
     terminating_since: float | None = None
     verdict: Verdict | None = None
+    #: `Succeeded` or `Failed`, once it has run to its end: nothing brings it back.
+    ended: str = ""
     #: The UID of the pod of the same name that is still here.
     predecessor: str = ""
     #: Volumes are mounted and the cgroup is made.
     prepared: bool = False
-    #: Keys of actions under way.
-    busy: Set[str] = frozenset()
+    #: By action key.
+    busy: Mapping[str, Underway] = field(default_factory=dict)
     #: By action key.
     failures: Mapping[str, Failure] = field(default_factory=dict)
     #: By container name: not started again before this instant.
@@ -78,21 +99,17 @@ class Snapshot:
     health: Mapping[str, ProbeResult] = field(default_factory=dict)
     #: Sandboxes for which StopPodSandbox has succeeded; stopping again would be harmless.
     stopped: Set[str] = frozenset()
-    #: No sandbox attempt below this: a name that the runtime says is reserved.
-    attempt_floor: int = 0
-    #: Deeds of the end that are done: volumes unmounted, cgroup gone.
+    #: Containers that were stopped only to be replaced: whatever their policy, they come back.
+    replaced: Set[str] = frozenset()
+    #: No sandbox attempt below this: the runtime says that the name is reserved.
+    sandbox_floor: int = 0
+    #: The same for containers, by name; also how often one was restarted whose dead are forgotten.
+    container_floors: Mapping[str, int] = field(default_factory=dict)
+    #: Deeds of the end that are done: volumes unmounted and cgroup gone; files and logs gone too.
     released: bool = False
-    #: Container name → resources as the running container should have them (in-place resize).
-    resize: Mapping[str, Json] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Base of all actions. `key` is what at most one of may be under way for a pod."""
-
-    @property
-    def key(self) -> str:
-        return type(self).__name__
+    removed: bool = False
+    #: In-place resize: by container name, which of `cpu` and `memory` it should have otherwise.
+    resize: Mapping[str, Set[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +158,23 @@ class StartContainer(Action):
 
 @dataclass(frozen=True, slots=True)
 class KillContainer(Action):
-    """Run the preStop hook, ask to stop, and kill after `grace` seconds in all."""
+    """Run the preStop hook, ask to stop, and kill after `grace` seconds in all.
+
+    `hook` is False for one that overtakes a slower kill, which has run the hook already.
+    `replace` says that the container is to come back, whatever its restart policy.
+    """
 
     name: str
     container: str
     grace: int
-    reason: str
     message: str = ""
+    hook: bool = True
+    replace: bool = False
 
     @property
     def key(self) -> str:
-        # A kill with no grace is another deed: it must overtake one that is still waiting.
-        return kill_key(self.container) + (":now" if self.grace == 0 else "")
+        # One that overtakes is another deed than the one that is still waiting.
+        return f"KillContainer:{self.container}" + ("" if self.hook else f":{self.grace}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,5 +225,26 @@ def start_key(name: str) -> str:
     return f"StartContainer:{name}"
 
 
-def kill_key(container: str) -> str:
-    return f"KillContainer:{container}"
+def health_of(s: Snapshot, container: Mapping[str, Any]) -> ProbeResult:
+    """What a running container's probes say; before they were asked once, what that means."""
+    known = s.health.get(container["name"])
+    if known is not None:
+        return known
+    started = not container.get("startupProbe")
+    return ProbeResult(started, started and not container.get("readinessProbe"), live=True)
+
+
+def kill_under_way(s: Snapshot, container: str) -> Underway | None:
+    """The quickest kill of this container that is under way, if any."""
+    kills = [
+        u
+        for u in s.busy.values()
+        if isinstance(u.action, KillContainer) and u.action.container == container
+    ]
+    return min(kills, key=dies_at, default=None)
+
+
+def dies_at(kill: Underway) -> float:
+    """The monotonic instant at which the grace of a kill is over."""
+    assert isinstance(kill.action, KillContainer)
+    return kill.since + kill.action.grace

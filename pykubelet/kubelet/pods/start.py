@@ -9,21 +9,26 @@ import json
 import time
 from collections.abc import Mapping
 
-from pykubelet.errors import Failed, PykubeletError
+from pykubelet.errors import PykubeletError
 from pykubelet.kubelet.cgroups.limits import container_resources
 from pykubelet.kubelet.events import NORMAL, WARNING
 from pykubelet.kubelet.pods import spec
 from pykubelet.kubelet.pods.environment import environment
-from pykubelet.kubelet.pods.snapshot import StartContainer
+from pykubelet.kubelet.pods.snapshot import KillContainer, StartContainer
 from pykubelet.kubelet.pods.spec import Kind
-from pykubelet.kubelet.pods.tools import Json, StepFailed, Tools, Work
+from pykubelet.kubelet.pods.stop import Stopper
+from pykubelet.kubelet.pods.tools import Json, NameTaken, StepFailed, Tools, Work
 from pykubelet.kubelet.pods.user_namespaces import id_mappings
 from pykubelet.kubelet.runtime.containers import container_config
+from pykubelet.kubelet.runtime.failures import NameReserved
 from pykubelet.kubelet.runtime.model import Image
+from pykubelet.kubelet.runtime.pulls import ErrImagePull
 from pykubelet.kubelet.volumes.container_mounts import Occasion
 
 #: A day: nobody waits that long for a postStart hook.
 _UNBOUNDED = 24 * 3600.0
+#: Seconds for which a failed pull shows as ErrImagePull before it shows as ImagePullBackOff.
+_SHOWN = 1.0
 
 #: Annotation of a container: the limits that it was created with. Runtimes before CRI of 2023 don't
 #: say what is in force, and a resize has to know.
@@ -36,8 +41,9 @@ def given_resources(annotations: Mapping[str, str]) -> Json | None:
 
 
 class Starter:
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, stopper: Stopper) -> None:
         self._tools = tools
+        self._stopper = stopper
 
     def start(self, work: Work, action: StartContainer) -> None:
         found = spec.container_named(work.pod, action.name)
@@ -46,9 +52,11 @@ class Starter:
             return  # the pod has moved on; the next turn sees it as it is
         kind, container = found
         try:
-            image = self._image(work, container)
+            image = work.interrupted.race(lambda: self._image(work, container))
+            if image is None:
+                return  # its end was asked for; a pull that hangs must not hold that up
             config = self._configure(work, kind, container, action.attempt, image)
-            with self._tools.starts:
+            with self._tools.starts.taken():
                 if work.interrupted.is_set():
                     return
                 id = self._create(work, container, sandbox.id, config, sandbox.attempt)
@@ -65,13 +73,17 @@ class Starter:
             for wanted in work.pod["spec"].get("imagePullSecrets") or ()
             if (secret := self._tools.sources.secret(namespace, wanted["name"]))
         ]
-        return self._tools.pulls.ensure(
-            work.pod,
-            container,
-            secrets,
-            time.monotonic(),
-            say=lambda kind, reason, words: work.record(self._tools.recorder, kind, reason, words),
-        )
+        try:
+            return self._tools.pulls.ensure(
+                work.pod,
+                container,
+                secrets,
+                time.monotonic(),
+                say=lambda *said: work.record(self._tools.recorder, *said),
+            )
+        except ErrImagePull as error:
+            # Shown for a moment as what it is; asked again, the puller says that it holds back.
+            raise StepFailed(error.reason, str(error), time.monotonic() + _SHOWN) from error
 
     def _configure(
         self, work: Work, kind: Kind, container: Json, attempt: int, image: Image
@@ -136,7 +148,9 @@ class Starter:
             id = tools.runtime.create_container(
                 sandbox, config, tools.sandbox_config(work.pod, attempt)
             )
-        except Failed as error:
+        except NameReserved as error:
+            raise NameTaken("CreateContainerError", str(error)) from error
+        except PykubeletError as error:
             raise StepFailed("CreateContainerError", str(error)) from error
         work.record(tools.recorder, NORMAL, "Created", f"Created container: {name}")
         return id
@@ -145,7 +159,7 @@ class Starter:
         tools, name = self._tools, container["name"]
         try:
             tools.runtime.start_container(id)
-        except Failed as error:
+        except PykubeletError as error:
             raise StepFailed("RunContainerError", str(error)) from error
         work.record(tools.recorder, NORMAL, "Started", f"Started container {name}")
         tools.logs.link(work.pod, name, id, attempt)
@@ -160,5 +174,7 @@ class Starter:
         if result.ok or work.interrupted.is_set():
             return
         work.record(tools.recorder, WARNING, "FailedPostStartHook", result.message)
-        tools.runtime.stop_container(id, spec.grace_seconds(work.pod))
+        message = f"Container {container['name']} failed its PostStart hook"
+        grace = spec.grace_seconds(work.pod)
+        self._stopper.kill(work, KillContainer(container["name"], id, grace, message))
         raise StepFailed("PostStartHookError", result.message)

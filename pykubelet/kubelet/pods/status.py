@@ -12,8 +12,10 @@ from typing import Any
 from pykubelet.clock import rfc3339
 from pykubelet.kubelet.pods import lifecycle, spec
 from pykubelet.kubelet.pods.container_status import Facts, container_status
-from pykubelet.kubelet.pods.snapshot import Snapshot
+from pykubelet.kubelet.pods.records import TERMINAL
+from pykubelet.kubelet.pods.snapshot import ResizeContainer, Snapshot, StartContainer
 from pykubelet.kubelet.pods.spec import Kind
+from pykubelet.kubelet.runtime.model import ContainerState
 from pykubelet.objects.resources import qos_class
 
 Json = dict[str, Any]
@@ -24,7 +26,6 @@ _LISTS = {
     Kind.REGULAR: "containerStatuses",
     Kind.EPHEMERAL: "ephemeralContainerStatuses",
 }
-_TERMINAL = ("Succeeded", "Failed")
 
 #: Conditions that this module computes; all others (readiness gates) belong to someone else.
 OWNED_CONDITIONS = (
@@ -33,12 +34,15 @@ OWNED_CONDITIONS = (
     "Ready",
     "ContainersReady",
     "PodScheduled",
+    "PodResizeInProgress",
 )
 
 
 def compose(s: Snapshot, facts: Facts, previous: Mapping[str, Any]) -> Json:
     """The status of the pod in `s`. `previous` is the last one composed (or adopted), may be {}."""
     status: Json = {"qosClass": previous.get("qosClass") or qos_class(s.pod)}
+    if s.verdict and s.active_since is None and not s.runtime.sandboxes and not s.ended:
+        return _refused(s, status)
     for kind, container in spec.containers(s.pod):
         status.setdefault(_LISTS[kind], []).append(container_status(s, facts, kind, container))
     status["phase"] = _phase(s, status, previous.get("phase"))
@@ -53,16 +57,25 @@ def compose(s: Snapshot, facts: Facts, previous: Mapping[str, Any]) -> Json:
     return status
 
 
+def _refused(s: Snapshot, status: Json) -> Json:
+    """Of a pod that the node never took up there is nothing to say but why."""
+    assert s.verdict
+    return {
+        **status,
+        "phase": "Failed",
+        "reason": s.verdict.reason,
+        "message": s.verdict.message,
+    }
+
+
 # -- phase ------------------------------------------------------------------------------------
 
 
 def _phase(s: Snapshot, status: Json, previous: str | None) -> str:
-    if previous in _TERMINAL:
+    if previous in TERMINAL:
         return previous  # nothing comes back from there
-    if s.verdict:
-        return "Failed"
-    ended = lifecycle.outcome(s)
-    if ended == "Failed" or (ended == "Succeeded" and not s.busy):
+    ended = "Failed" if s.verdict else s.ended or lifecycle.outcome(s)
+    if ended and not _may_run(s):
         return ended
     if not _initialized(s, status):
         return "Pending"
@@ -72,10 +85,16 @@ def _phase(s: Snapshot, status: Json, previous: str | None) -> str:
     return "Running"
 
 
+def _may_run(s: Snapshot) -> bool:
+    """Something of the pod runs, or may do so in a moment: it is not at its end yet."""
+    live = any(c.state is not ContainerState.EXITED for c in s.runtime.containers)
+    return live or any(isinstance(u.action, StartContainer) for u in s.busy.values())
+
+
 def _reason(s: Snapshot, status: Json, previous: Mapping[str, Any]) -> None:
     if s.verdict:
         status["reason"], status["message"] = s.verdict.reason, s.verdict.message
-    elif previous.get("phase") in _TERMINAL and previous.get("reason"):
+    elif previous.get("phase") in TERMINAL and previous.get("reason"):
         status["reason"], status["message"] = previous["reason"], previous.get("message", "")
 
 
@@ -94,25 +113,35 @@ def _addresses(s: Snapshot, facts: Facts, status: Json) -> None:
 
 
 def _conditions(s: Snapshot, facts: Facts, status: Json, previous: list[Json]) -> list[Json]:
-    foreign = [c for c in previous if c["type"] not in OWNED_CONDITIONS]
-    foreign = [c for c in foreign if not c["type"].startswith("PodResize")]
+    said = (s.pod.get("status") or {}).get("conditions") or []
+    foreign = {c["type"]: c for c in (*previous, *said) if c["type"] not in OWNED_CONDITIONS}
     containers_ready = _containers_ready(s, status)
     wanted = [
         _condition("PodReadyToStartContainers", _ready_to_start(s)),
         _initialized_condition(s, status),
-        _ready(s, containers_ready, previous),
+        _ready(s, containers_ready, foreign),
         containers_ready,
         _condition("PodScheduled", True),
+        *_resizing(s),
     ]
-    if facts.resize_condition:
-        wanted.append(facts.resize_condition)
     generation = s.pod["metadata"].get("generation")
     result = []
     for condition in wanted:
         if generation is not None:
             condition["observedGeneration"] = generation
         result.append(_since(condition, previous, rfc3339(s.wall)))
-    return result + foreign
+    return result + list(foreign.values())
+
+
+def _resizing(s: Snapshot) -> list[Json]:
+    """KEP-1287: there while some container's limits are not what its spec says, gone after."""
+    busy = any(isinstance(u.action, ResizeContainer) for u in s.busy.values())
+    if not s.resize and not busy:
+        return []
+    troubles = [s.failures[key] for key in s.failures if key.startswith("ResizeContainer:")]
+    if troubles:
+        return [_condition("PodResizeInProgress", True, "Error", troubles[0].message)]
+    return [_condition("PodResizeInProgress", True)]
 
 
 def _since(condition: Json, previous: list[Json], now: str) -> Json:
@@ -171,7 +200,7 @@ def _initialized_condition(s: Snapshot, status: Json) -> Json:
 
 
 def _containers_ready(s: Snapshot, status: Json) -> Json:
-    if status["phase"] in _TERMINAL:
+    if status["phase"] in TERMINAL:
         reason = "PodCompleted" if status["phase"] == "Succeeded" else "PodFailed"
         return _condition("ContainersReady", False, reason)
     sidecars = {c["name"] for kind, c in spec.containers(s.pod) if kind is Kind.SIDECAR}
@@ -190,10 +219,10 @@ def _containers_ready(s: Snapshot, status: Json) -> Json:
     )
 
 
-def _ready(s: Snapshot, containers_ready: Json, previous: list[Json]) -> Json:
+def _ready(s: Snapshot, containers_ready: Json, foreign: Mapping[str, Json]) -> Json:
     if containers_ready["status"] != "True":
         return {**containers_ready, "type": "Ready"}
-    values = {c["type"]: c["status"] for c in previous}
+    values = {kind: c["status"] for kind, c in foreign.items()}
     missing = []
     for gate in s.pod["spec"].get("readinessGates") or ():
         kind = gate["conditionType"]

@@ -21,10 +21,11 @@ class Stopper:
         self._tools = tools
 
     def kill(self, work: Work, action: KillContainer) -> None:
-        message = action.message or f"Stopping container {action.name}"
-        work.record(self._tools.recorder, NORMAL, "Killing", message)
+        if action.hook:
+            message = action.message or f"Stopping container {action.name}"
+            work.record(self._tools.recorder, NORMAL, "Killing", message)
         began = time.monotonic()
-        if action.grace > 0:
+        if action.grace > 0 and action.hook:
             self._pre_stop(work, action)
         left = action.grace - (time.monotonic() - began)
         floor = MINIMUM_GRACE_SECONDS if action.grace else 0
@@ -33,9 +34,13 @@ class Stopper:
     def _pre_stop(self, work: Work, action: KillContainer) -> None:
         found = spec.container_named(work.pod, action.name)
         handler = ((found[1].get("lifecycle") or {}) if found else {}).get("preStop")
-        running = work.runtime.latest(action.name)
-        if not found or not handler or not running or running.state is not ContainerState.RUNNING:
+        if not found or not handler or not self._runs(work, action.container):
             return
         result = self._tools.hook(handler, work, found[1], action.container, action.grace)
         if not result.ok:
             work.record(self._tools.recorder, WARNING, "FailedPreStopHook", result.message)
+
+    def _runs(self, work: Work, container: str) -> bool:
+        """As far as the turn saw that began this. What it has not seen was started since."""
+        seen = next((c for c in work.runtime.containers if c.id == container), None)
+        return seen is None or seen.state is ContainerState.RUNNING

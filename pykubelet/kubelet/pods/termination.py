@@ -15,56 +15,75 @@ from pykubelet.kubelet.pods.snapshot import (
     Decision,
     KillContainer,
     Phase,
+    Prepare,
     Release,
+    RemoveContainer,
     RemoveSandbox,
+    RunSandbox,
     Snapshot,
+    StartContainer,
     StopSandbox,
+    start_key,
 )
-from pykubelet.kubelet.pods.spec import Kind
 from pykubelet.kubelet.runtime.model import Container, ContainerState
 
 #: A container is never given less than this between SIGTERM and SIGKILL, unless 0 was asked for.
 MINIMUM_GRACE_SECONDS = 2
 
-#: Runtimes may still be starting what these name; stopping waits for the answer.
-_STARTS = ("RunSandbox", "StartContainer:", "Prepare")
-
 
 def stop(s: Snapshot, why: str, *, remove: bool) -> Decision:
     """The next steps towards the end. `remove`: nobody wants the pod any more."""
-    starting = sorted(key for key in s.busy if key.startswith(_STARTS))
     live = [c for c in s.runtime.containers if c.state is not ContainerState.EXITED]
     if live:
-        return _kill(s, live, why)
-    if starting:
-        return Decision(Phase.TERMINATING, f"{why}: waits for {starting[0]} to end")
+        return _end_containers(s, live, why)
+    late = _starts(s)
+    if late:
+        return Decision(Phase.TERMINATING, f"{why}: waits for {late[0]} to end")
     for step in (_stop_sandboxes, _remove_all if remove else _nothing):
         actions = step(s)
         if actions is not None:
             return doing(s, Phase.TERMINATING, f"{why}: {_what(actions)}", actions)
-    if not s.released:
+    if not (s.removed if remove else s.released):
         words = f"{why}: unmounting volumes, removing the cgroup"
         return doing(s, Phase.TERMINATING, words, (Release(remove=remove),))
     return Decision(Phase.TERMINATED, why)
 
 
-def _kill(s: Snapshot, live: list[Container], why: str) -> Decision:
+def _starts(s: Snapshot) -> list[str]:
+    """What is still being started: the runtime may yet come up with something to stop."""
+    names = {Prepare: "the volumes' set-up", RunSandbox: "the sandbox's start"}
+    starting = [u.action for u in s.busy.values()]
+    return sorted(
+        f"the start of {a.name}" if isinstance(a, StartContainer) else names[type(a)]
+        for a in starting
+        if isinstance(a, StartContainer | RunSandbox | Prepare)
+    )
+
+
+def _end_containers(s: Snapshot, live: list[Container], why: str) -> Decision:
+    """Regular ones first, side by side; then sidecars one by one, the last started first."""
+    order = [c["name"] for c in spec.init_containers(s.pod) if spec.is_sidecar(c)]
+    sidecars = sorted((c for c in live if c.name in order), key=lambda c: order.index(c.name))
+    others = [c for c in live if c.name not in order]
+    late = [n for n in _starts(s) if not any(n.endswith(f" {name}") for name in order)]
+    if not others and late:
+        return Decision(Phase.TERMINATING, f"{why}: waits for {late[0]} to end")
+    wave = others or sidecars[-1:]
     grace = _grace(s)
-    since = s.now if s.terminating_since is None else s.terminating_since
-    kinds = {c["name"]: kind for kind, c in spec.containers(s.pod)}
-    sidecars = [c for c in live if kinds.get(c.name) is Kind.SIDECAR]
-    others = [c for c in live if c not in sidecars]
-    if others:
-        wave = others
-    else:
-        order = [c["name"] for c in spec.init_containers(s.pod)]
-        sidecars.sort(key=lambda c: order.index(c.name))
-        wave = sidecars[-1:]
-        spent = s.now - since
-        grace = max(MINIMUM_GRACE_SECONDS, int(grace - spent)) if grace else 0
-    actions = tuple(KillContainer(c.name, c.id, grace, "Killing") for c in wave)
+    if not others and grace:
+        since = s.now if s.terminating_since is None else s.terminating_since
+        grace = max(MINIMUM_GRACE_SECONDS, int(grace - (s.now - since)))
     names = ", ".join(sorted(c.name for c in wave))
-    return doing(s, Phase.TERMINATING, f"{why}: stopping {names}, {grace} s of grace", actions)
+    actions = tuple(action for c in wave if (action := _end(s, c, grace)))
+    words = f"{why}: stopping {names}, {grace} s of grace"
+    return doing(s, Phase.TERMINATING, words, actions)
+
+
+def _end(s: Snapshot, container: Container, grace: int) -> Action | None:
+    """One that never ran has nothing to stop, unless it is just about to run."""
+    if container.state is not ContainerState.CREATED:
+        return KillContainer(container.name, container.id, grace)
+    return None if start_key(container.name) in s.busy else RemoveContainer(container.id)
 
 
 def _grace(s: Snapshot) -> int:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from pykubelet.kubelet.events import Recorder
 from pykubelet.kubelet.pods import resolv_conf, spec
 from pykubelet.kubelet.pods.log_folders import LogFolders
 from pykubelet.kubelet.pods.names import dns_config, sandbox_hostname
+from pykubelet.kubelet.pods.slots import Slots
 from pykubelet.kubelet.pods.user_namespaces import UserNamespaces
 from pykubelet.kubelet.probes.hooks import HookResult, Interrupt, run_hook
 from pykubelet.kubelet.runtime.client import Runtime
@@ -34,15 +34,25 @@ Json = dict[str, Any]
 
 #: Starts beyond this many at a time only queue inside the runtime, which is bound by CPU.
 PARALLEL_STARTS = 8
+#: A start that takes longer than this, in seconds, hangs: others no longer wait for it.
+START_PATIENCE = 5.0
 
 
 class StepFailed(Failed):
-    """A step of a pod's life failed: `reason` and `message` go into its status."""
+    """A step of a pod's life failed: `reason` and `message` go into its status.
 
-    def __init__(self, reason: str, message: str) -> None:
+    `until` is the monotonic instant before which another try is of no use, where that is known.
+    """
+
+    def __init__(self, reason: str, message: str, until: float | None = None) -> None:
         self.reason = reason
         self.message = message
+        self.until = until
         super().__init__(message)
+
+
+class NameTaken(StepFailed):
+    """The runtime holds the name for an attempt that it has not finished: take the next number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +90,9 @@ class Tools:
     features: Callable[[Json], HandlerFeatures]
     security: NodeSecurity
     user_namespaces: UserNamespaces = field(init=False)
-    starts: threading.Semaphore = field(
-        default_factory=lambda: threading.Semaphore(PARALLEL_STARTS)
-    )
+    starts: Slots = field(default_factory=lambda: Slots(PARALLEL_STARTS, START_PATIENCE))
 
     def __post_init__(self) -> None:
-        self.starts = threading.Semaphore(PARALLEL_STARTS)
         self.user_namespaces = UserNamespaces(Path(self.config.root_dir) / "pods")
 
     def pod_ips(self, work: Work) -> tuple[str, ...]:

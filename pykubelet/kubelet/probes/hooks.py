@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pykubelet.errors import Failed, Invalid, TimedOut
 from pykubelet.kubelet.probes import http
@@ -21,6 +22,7 @@ from pykubelet.kubelet.probes.targets import Target
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +53,25 @@ class Interrupt:
         with self._changed:
             return self._changed.wait_for(lambda: self._set, seconds)
 
-    def race(self, job: Callable[[], HookResult], seconds: float) -> HookResult | None:
-        """What `job` returned, on a thread of its own; None if set or out of time before."""
-        results: list[HookResult] = []
+    def race(self, job: Callable[[], T], seconds: float | None = None) -> T | None:
+        """What `job` returned or raised, on a thread of its own; None if set or out of time before.
+
+        A job that lost the race is left to end by itself.
+        """
+        done: Future[T] = Future()
 
         def run() -> None:
-            result = job()
+            try:
+                done.set_result(job())
+            except BaseException as error:  # noqa: BLE001 - goes on to who waits
+                done.set_exception(error)
             with self._changed:
-                results.append(result)
                 self._changed.notify_all()
 
-        threading.Thread(target=run, name="hook", daemon=True).start()
+        threading.Thread(target=run, name="race", daemon=True).start()
         with self._changed:
-            self._changed.wait_for(lambda: results or self._set, seconds)
-        return results[0] if results else None
+            self._changed.wait_for(lambda: done.done() or self._set, seconds)
+        return done.result() if done.done() else None
 
 
 def run_hook(

@@ -20,6 +20,7 @@ import orjson
 
 from pykubelet.errors import Invalid
 from pykubelet.kubelet.pods import spec
+from pykubelet.kubelet.pods.edits import without_resizable
 from pykubelet.objects import documents
 from pykubelet.objects.defaults.pods import default
 from pykubelet.objects.documents import Document
@@ -30,7 +31,6 @@ from pykubelet.objects.validation.pods import validate
 Json = dict[str, Any]
 
 _TYPES = {"Pod": "Pod", "ConfigMap": "ConfigMap", "Secret": "Secret"}
-_RESIZABLE = ("cpu", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,25 +123,13 @@ def identity(manifest: Json, path: str, node_name: str) -> str:
         "spec": {
             **manifest["spec"],
             **{
-                key: [_without_resizable(c) for c in manifest["spec"][key]]
+                key: [without_resizable(c) for c in manifest["spec"][key]]
                 for key in ("containers", "initContainers")
                 if manifest["spec"].get(key)
             },
         },
     }
     return _digest([fixed, qos_class(manifest), path, node_name])
-
-
-def _without_resizable(container: Json) -> Json:
-    resources = container.get("resources")
-    if not resources:
-        return container
-    kept = {
-        part: {k: v for k, v in amounts.items() if k not in _RESIZABLE}
-        for part, amounts in resources.items()
-        if isinstance(amounts, dict)
-    }
-    return {**container, "resources": kept}
 
 
 def _digest(value: object) -> str:
