@@ -186,7 +186,7 @@ class Agent:
         if self.link:
             self.link.join(self.manager)
             self.recorder.sink = self.link.event
-            self.report.on_change = lambda node: self.link.membership.changed()
+            self.report.on_change = self.link.node_changed
         collector = Collector(self.runtime, Path(config.pod_logs_dir), say=self._node_event)
         self.housekeeping = Housekeeping(
             config,

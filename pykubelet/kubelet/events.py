@@ -37,7 +37,8 @@ class Event:
 
 class Recorder:
     def __init__(self, sink: Callable[[Event], None] | None = None) -> None:
-        self._sink = sink
+        #: Who else is told of every event.
+        self.sink = sink
         self._lock = threading.Lock()
         self._events: OrderedDict[str, list[Event]] = OrderedDict()
 
@@ -60,8 +61,8 @@ class Recorder:
         if event.count == 1:
             level = logging.WARNING if kind == WARNING else logging.INFO
             log.log(level, "%s: %s: %s", name, reason, message, extra={"pod": name})
-        if self._sink:
-            self._sink(event)
+        if self.sink:
+            self.sink(event)
 
     def of(self, about: str) -> list[Event]:
         """The last events about one object, oldest first."""

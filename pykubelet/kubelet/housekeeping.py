@@ -57,7 +57,7 @@ class Housekeeping:
         turns.every(self._config.container_log_monitor_interval, self._rotate_logs)
         turns.every(CONTAINERS_EVERY, self._tidy)
         turns.every(IMAGES_EVERY, self._collect_images)
-        turns.every(self._config.sync_frequency, self._refresh_volumes)
+        turns.every(self._config.sync_frequency, self.refresh)
 
     def reclaim(self) -> None:
         """The disk is short: remove dead containers and unused images now."""
@@ -130,10 +130,11 @@ class Housekeeping:
         except Failed as error:
             log.debug("no images collected: %s", error)
 
-    def _refresh_volumes(self) -> None:
-        """Bring what containers see of ConfigMaps, Secrets and fields up to date."""
+    def refresh(self, uid: str = "") -> None:
+        """Bring what containers see of ConfigMaps, Secrets and fields up to date, of one pod or of
+        all of them."""
         for record in self._manager.records():
-            if record.mounted and not record.released:
+            if record.mounted and not record.released and uid in ("", record.uid):
                 try:
                     self._volumes.refresh({**record.pod, "status": record.status})
                 except Failed as error:

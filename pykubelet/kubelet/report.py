@@ -54,7 +54,7 @@ class NodeReport:
         #: What keeps pods from coming in; set by whoever watches for it.
         self.pressures: Callable[[], frozenset[str]] = frozenset
         self._problems = problems
-        self._on_change = on_change
+        self.on_change = on_change
         self._lock = threading.Lock()
         self._system = info.system()
         self.capacity = info.capacity(
@@ -130,7 +130,7 @@ class NodeReport:
             log.info("node: %s is %s: %s", condition["type"], condition["status"],
                      condition["message"])  # fmt: skip
         if moved:
-            self._on_change(composed)
+            self.on_change(composed)
 
     def ready(self) -> bool:
         return conditions.is_ready(self.node["status"]["conditions"])

@@ -136,10 +136,10 @@ class PodManager:
     def try_again(self, uid: str) -> None:
         """What its steps failed by may have changed: don't wait for the back-off."""
         with self._lock:
-            record = self._records.get(uid)
-            if record is None:
+            record = self._roster.records.get(uid)
+            if record is None or not record.failures:
                 return
-            record.failures.clear()
+            record.retry()
         self.turns.wake(uid)
 
     # -- what there is --------------------------------------------------------------------------

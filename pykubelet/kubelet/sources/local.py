@@ -8,12 +8,20 @@ so. `volumes` and `pods.environment` ask; `folder` knows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from pykubelet.errors import Failed
 from pykubelet.kubelet.sources.manifests import Manifest
+from pykubelet.kubelet.volumes.sources import Sources as VolumeSources
 
 Json = dict[str, Any]
+
+
+class Sources(VolumeSources, Protocol):
+    """All that pods are given from: what volumes need, and the services for their variables."""
+
+    def services(self) -> list[Json]:
+        """Services whose addresses go into every container's environment."""
 
 
 class LocalSources:
