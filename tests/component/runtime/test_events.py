@@ -13,7 +13,7 @@ import pytest
 
 from pykubelet.kubelet.runtime.client import Runtime
 from pykubelet.kubelet.runtime.model import ContainerState, Event
-from tests.component.runtime.conftest import Node, Pod, make_node
+from tests.component.runtime.pods import Node, Pod, make_node
 from tests.support.machine import Machine
 from tests.support.waiting import until
 

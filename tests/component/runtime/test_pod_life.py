@@ -17,7 +17,7 @@ from pykubelet.kubelet.runtime.client import Runtime
 from pykubelet.kubelet.runtime.failures import NameReserved
 from pykubelet.kubelet.runtime.model import ContainerState
 from pykubelet.kubelet.runtime.relist import Relist
-from tests.component.runtime.conftest import Node
+from tests.component.runtime.pods import Node
 from tests.support import images
 from tests.support.waiting import until
 
@@ -229,8 +229,9 @@ def test_limits_change_in_place(node: Node) -> None:
     assert pod.sh(limit) == f"{96 << 20}\n"
     after = pod.container()
     assert (after.id, after.started_at) == (before.id, before.started_at)
-    if after.resources:  # CRI of 2023 on
-        assert after.resources["memory_limit_in_bytes"] == 96 << 20
+    assert after.resources
+    assert after.resources["memory_limit_in_bytes"] == 96 << 20
+    assert after.resources["cpu_shares"] == 102
     pod.remove()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from pykubelet.bootstrap.images import layouts, recipes
 from pykubelet.kubelet.runtime.pulls import ErrImagePull, ImagePullBackOff, Pulls
-from tests.component.runtime.conftest import Node
+from tests.component.runtime.pods import Node
 from tests.support import images
 from tests.support.waiting import until
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pykubelet.errors import Invalid
-from tests.component.runtime.conftest import FOREVER, Node, Pod
+from tests.component.runtime.pods import FOREVER, Node, Pod
 from tests.support import images
 
 pytestmark = pytest.mark.root
