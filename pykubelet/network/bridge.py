@@ -69,11 +69,14 @@ def _create(config: NetworkConfig, mtu: int, footprint: Footprint) -> int:
 
 
 def _quiet_ipv6(bridge: str, config: NetworkConfig) -> None:
-    """A pod must not hand the node a route by router advertisement; and an address range of IPv6
-    needs IPv6 on the bridge, whatever the default for new interfaces is."""
+    """Before it comes up. A pod must not hand the node a route by router advertisement. Nobody else
+    has this MAC, and until the bridge's link-local address were through with the detection of
+    duplicates no packet could be forwarded to a pod. And a range of IPv6 needs IPv6 on the bridge,
+    whatever the default for new interfaces is."""
     base = f"ipv6/conf/{bridge}"
     try:
         write_sysctl(f"{base}/accept_ra", "0")
+        write_sysctl(f"{base}/accept_dad", "0")
         if any(n.version == 6 for n in config.subnets):
             write_sysctl(f"{base}/disable_ipv6", "0")
     except OSError as error:

@@ -100,24 +100,20 @@ class Operations:
                            "; ".join(problems))  # fmt: skip
 
     def status(self, config: NetworkConfig) -> None:
-        """Raises CniError (code 50) where an ADD could not succeed."""
-        try:
-            if config.masquerade or config.ports:
-                filters.choose(config.backend)
-        except Failed as error:
-            raise CniError(spec.NOT_AVAILABLE, "the plugin is not available", str(error)) from error
+        """Raises CniError (code 50) where no ADD can ever succeed as things are. A range without a
+        free address is not such a case: runtimes turn this answer into a node that is not ready,
+        and pods that run well would be driven off it because one more does not fit."""
+        problem = ""
         link = links.find(config.bridge)
         if link is not None and link.kind != "bridge":
-            raise CniError(spec.NOT_AVAILABLE, "the plugin is not available",
-                           f"{config.bridge} exists and is no bridge")  # fmt: skip
-        with self.store.locked() as leases:
-            taken = leases.taken(config.name)
-        for members in config.range_sets:
-            used = sum(1 for address in taken if any(address in r for r in members))
-            if used >= sum(r.size for r in members):
-                names = ", ".join(str(r.subnet) for r in members)
-                raise CniError(spec.NOT_AVAILABLE, "the plugin is not available",
-                               f"every address of {names} is in use")  # fmt: skip
+            problem = f"{config.bridge} exists and is no bridge"
+        try:
+            if config.masquerade:
+                filters.choose(config.backend)
+        except Failed as error:
+            problem = str(error)
+        if problem:
+            raise CniError(spec.NOT_AVAILABLE, "the plugin is not available", problem)
 
     def collect(self, network: str, valid: Iterable[tuple[str, str]]) -> None:
         """The GC verb: DEL for every attachment of the network that is not in `valid`, which the

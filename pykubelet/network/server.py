@@ -47,6 +47,7 @@ class CniServer:
             state_dir, on_exhausted=self._collect if live_sandboxes else None
         )
         self._listener: socket.socket | None = None
+        self._inode = 0
         self._thread: threading.Thread | None = None
         self._calls: set[threading.Thread] = set()
 
@@ -58,6 +59,7 @@ class CniServer:
         except PykubeletError as error:
             log.warning("packet rules of the pod network could not be restored: %s", error)
         self._listener = _listen(self.socket_path)
+        self._inode = os.stat(self.socket_path).st_ino
         self._thread = threading.Thread(target=self._serve, name="cni", daemon=True)
         self._thread.start()
 
@@ -66,7 +68,7 @@ class CniServer:
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        self.socket_path.unlink(missing_ok=True)  # from now on the executable works by itself
+        self._unlink()  # from now on the executable works by itself
         listener.shutdown(socket.SHUT_RDWR)
         assert self._thread is not None
         self._thread.join(timeout)
@@ -93,6 +95,14 @@ class CniServer:
     def remove_all(self) -> None:
         """Take away every trace of the pod network from this host."""
         self._plugin.operations().remove_all()
+
+    def _unlink(self) -> None:
+        """Unless a successor has put its own socket there already."""
+        try:
+            if os.stat(self.socket_path).st_ino == self._inode:
+                self.socket_path.unlink()
+        except FileNotFoundError:
+            pass
 
     def _collect(self) -> None:
         assert self._live_sandboxes is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -141,18 +142,26 @@ def test_a_flushed_bridge_and_flushed_rules_are_back_with_the_next_pod(segment: 
     assert pod.call("CHECK", prevResult=pod.add()) == (0, {})
 
 
-def test_status_says_when_no_address_is_left() -> None:
+def test_without_a_free_address_add_says_so_but_the_node_stays_ready() -> None:
     with Segment("10.99.0.0/30", cniVersion="1.1.0") as segment:
         assert segment.call("STATUS") == (0, {})
         segment.pod().add()
-        code, error = segment.call("STATUS")
-        assert (code, error["code"]) == (1, 50)
         code, error = segment.pod().call("ADD")
         assert (code, error["code"], error["details"]) == (
             1,
             100,
             "no free address in 10.99.0.0/30",
         )
+        assert segment.call("STATUS") == (0, {})
+
+
+def test_status_says_when_no_pod_can_ever_be_added(segment: Segment) -> None:
+    segment.run("ip", "link", "add", "pkbr0", "type", "veth", "peer", "name", "x")
+    code, error = segment.call("STATUS", config={"cniVersion": "1.1.0"})
+    assert (code, error["code"]) == (1, 50)
+    assert "is no bridge" in error["details"]
+    code, error = segment.pod().call("ADD")
+    assert (code, error["code"]) == (1, 102)
 
 
 def test_gc_takes_back_all_that_is_not_listed(either: Segment) -> None:
@@ -346,3 +355,22 @@ def test_loopback_leaves_the_unusual_to_the_executable(segment: Segment) -> None
     nowhere = {**environment, "CNI_NETNS": "/run/netns/nowhere"}
     code, error = segment.call("ADD", nowhere, config, plugin="loopback")
     assert (code, error["code"]) == (1, 3)
+
+
+def test_with_neither_agent_nor_its_python_the_error_is_still_one_that_runtimes_read(
+    segment: Segment,
+) -> None:
+    segment.kill_server()
+    (segment.home / "python").unlink()
+    code, error = segment.pod().call("ADD")
+    assert (code, error["code"], error["msg"]) == (1, 11, "pykubelet does not run")
+
+
+def test_rubbish_on_the_socket_hurts_nobody(segment: Segment) -> None:
+    for rubbish in (b"", b"\0", b"\0\0", b"x" * 100_000, b"CNI_COMMAND=ADD\0\0{", b"=\0=\0\0{}"):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(segment.socket))
+            client.sendall(rubbish)
+            client.shutdown(socket.SHUT_WR)
+            client.recv(4096)
+    segment.pod().add()
