@@ -51,6 +51,7 @@ class Reservation:
 class NodeReservations:
     """What the node has, and what is kept from the pods (KEP "Node Allocatable").
 
+    `cpu_milli`, `memory` and `pids` are the whole machine's: both reservations are subtracted here.
     `enforce` holds enforceNodeAllocatable's words: `pods`, `system-reserved`, `kube-reserved` and
     the last two with `-compressible` (CPU only). The two groups must exist already, as upstream
     demands: they are the host's own. `pids` 0: not limited. `memory_reservation` as in `limits`.

@@ -42,7 +42,11 @@ class View(Protocol):
 
 
 class Host:
-    """The host itself. Asks the kernel by connecting a datagram socket, which sends nothing."""
+    """The host itself.
+
+    The node looks every few seconds, so the kernel is asked for a route by connecting a datagram
+    socket: it sends nothing, and costs 20 µs. Interfaces are listed only where there is no route.
+    """
 
     def towards(self, destination: str) -> str | None:
         family = socket.AF_INET6 if ":" in destination else socket.AF_INET
@@ -54,14 +58,12 @@ class Host:
             return None
 
     def interfaces(self) -> Sequence[Interface]:
-        import psutil
+        from pykubelet.network.addresses import host_addresses
 
-        states = psutil.net_if_stats()
-        return [
-            Interface(name, tuple(a.address for a in found if _usable(a.address)))
-            for name, found in psutil.net_if_addrs().items()
-            if name in states and states[name].isup
-        ]
+        found: dict[str, list[str]] = {}
+        for address in host_addresses():
+            found.setdefault(address.interface, []).append(str(address.ip))
+        return [Interface(name, tuple(addresses)) for name, addresses in found.items()]
 
 
 def choose(

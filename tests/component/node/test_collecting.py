@@ -11,7 +11,7 @@ from pykubelet.bootstrap.images.trees import Tree
 from pykubelet.kubelet.node.collector import Collector
 from pykubelet.kubelet.node.garbage import ContainerPolicy, ImagePolicy, Pods
 from pykubelet.kubelet.runtime.model import ContainerState
-from tests.component.node.conftest import Lab
+from tests.component.node.lab import Lab
 from tests.support import images
 from tests.support.waiting import until
 

@@ -14,7 +14,7 @@ from pykubelet.kubelet.node.eviction import Eviction, thresholds
 from pykubelet.kubelet.node.evictor import Evictor, Rules
 from pykubelet.kubelet.node.gathering import Gathering
 from pykubelet.kubelet.node.pressure import Observer
-from tests.component.node.conftest import Lab
+from tests.component.node.lab import Lab
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.root

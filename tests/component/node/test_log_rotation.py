@@ -11,7 +11,7 @@ import pytest
 from pykubelet.errors import Unavailable
 from pykubelet.kubelet.node import logs
 from pykubelet.kubelet.node.logs import Rotation
-from tests.component.node.conftest import Lab
+from tests.component.node.lab import Lab
 from tests.support.waiting import until
 
 

@@ -10,7 +10,7 @@ from pykubelet.kubelet.node import metrics, stats
 from pykubelet.kubelet.node.figures import Volume
 from pykubelet.kubelet.node.gathering import Gathering
 from pykubelet.kubelet.runtime.model import ContainerUsage
-from tests.component.node.conftest import Lab
+from tests.component.node.lab import Lab
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.root
