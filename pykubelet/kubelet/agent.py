@@ -98,7 +98,8 @@ class Agent:
             self.link.start()
         self.guard.start()
         self.manager.turns.every(NETWORK_EVERY, self._collect_network)
-        self.servers.start(self.backend, self.report.name, self.report.ips)
+        api = self.link.api if self.link else None
+        self.servers.start(self.backend, self.report.name, self.report.ips, api)
         self.manager.turns.every(CERTIFICATE_EVERY, self._renew_certificate)
 
     def interrupt(self) -> None:

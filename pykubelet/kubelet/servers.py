@@ -12,13 +12,21 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pykubelet.client.api import Api as ApiClient
 from pykubelet.errors import Failed
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.serve.api import Api, ApiOptions
-from pykubelet.kubelet.serve.auth import Standalone
+from pykubelet.kubelet.serve.auth import (
+    AlwaysAllow,
+    Authenticator,
+    Authorizer,
+    Standalone,
+    Union,
+)
 from pykubelet.kubelet.serve.backend import Backend
 from pykubelet.kubelet.serve.server import Listener, Server, listen_tcp, listen_unix
 from pykubelet.kubelet.serve.tls import Contexts, TlsOptions
+from pykubelet.kubelet.serve.webhook import AccessReviewer, TokenReviewer
 from pykubelet.network.server import CniServer
 from pykubelet.pki import serving
 
@@ -53,16 +61,29 @@ class Servers:
         except OSError as error:
             raise Failed(f"can't serve CNI at {self._config.cni_socket}: {error}") from error
 
-    def start(self, backend: Backend, node_name: str, addresses: Iterable[str]) -> None:
-        """Answer from now on."""
+    def start(
+        self, backend: Backend, node_name: str, addresses: Iterable[str], api: ApiClient | None
+    ) -> None:
+        """Answer from now on. `api` is how to ask the cluster who may do what; without one only
+        certificates of the configured authority count."""
         config = self._config
+        authenticator: Authenticator = Standalone()
+        authorizer: Authorizer = AlwaysAllow()
+        if api is not None and config.webhook_authentication:
+            reviewer = TokenReviewer(api, config.webhook_authentication_ttl)
+            authenticator = Union((authenticator, reviewer))
+        if api is not None and config.authorization_mode == "Webhook":
+            authorizer = AccessReviewer(
+                api, node_name, config.authorized_ttl, config.unauthorized_ttl
+            )
         self._api = Api(
             backend,
             ApiOptions(
                 enable_debugging_handlers=config.enable_debugging_handlers,
                 node_log_folder=Path(config.pod_logs_dir).parent,
             ),
-            Standalone(),
+            authenticator,
+            authorizer,
         )
         server = Server()
         for name, sock in self._sockets.items():
