@@ -28,13 +28,14 @@ def kind_type(api_version: str, kind: str) -> str | None:
 
 _SUFFIXED = (
     "admission", "admissionregistration", "apidiscovery", "apiextensions", "authentication",
-    "authorization", "certificates", "coordination", "discovery", "events", "flowcontrol",
+    "authorization", "certificates", "coordination", "discovery", "events",
     "networking", "node", "resource", "scheduling", "storage",
 )  # fmt: skip
 _GROUPS = {
     **{name: f"{name}.k8s.io" for name in _SUFFIXED},
     "rbac": "rbac.authorization.k8s.io",
     "apiregistration": "apiregistration.k8s.io",
+    "flowcontrol": "flowcontrol.apiserver.k8s.io",
     "apps": "apps",
     "autoscaling": "autoscaling",
     "batch": "batch",
