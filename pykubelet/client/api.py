@@ -7,10 +7,12 @@ exceptions; caching is `informer`'s.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykubelet.client.resources import Resource
-from pykubelet.client.transport import Stream, Transport
+
+if TYPE_CHECKING:  # it brings `requests`, which not everybody who names an Api needs
+    from pykubelet.client.transport import Stream, Transport
 
 Json = dict[str, Any]
 

@@ -11,13 +11,15 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykubelet.client.api import Api
 from pykubelet.client.errors import ApiError, Gone
 from pykubelet.client.resources import Resource
-from pykubelet.client.transport import Stream
 from pykubelet.errors import Failed
+
+if TYPE_CHECKING:
+    from pykubelet.client.transport import Stream
 
 log = logging.getLogger(__name__)
 

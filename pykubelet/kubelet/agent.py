@@ -12,14 +12,13 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykubelet.errors import Failed, PykubeletError
 from pykubelet.kubelet import notify
 from pykubelet.kubelet.backend import AgentBackend
 from pykubelet.kubelet.cgroups import hugepages, tree
 from pykubelet.kubelet.cgroups.limits import Rules
-from pykubelet.kubelet.cluster_link import ClusterLink
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.events import WARNING, Recorder
 from pykubelet.kubelet.figure_pages import FigurePages
@@ -50,6 +49,9 @@ from pykubelet.kubelet.sources.folder import Folder
 from pykubelet.kubelet.sources.local import LocalSources, Sources
 from pykubelet.kubelet.volumes.manager import Volumes
 from pykubelet.kubelet.volumes.model import Host
+
+if TYPE_CHECKING:
+    from pykubelet.kubelet.cluster_link import ClusterLink
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +160,9 @@ class Agent:
         self.link: ClusterLink | None = None
         self.sources: Sources = local
         if config.kubeconfig:
+            # A node that stands alone does without the API client's 15 MB.
+            from pykubelet.kubelet.cluster_link import ClusterLink
+
             self.link = ClusterLink(config, self.report, self.recorder, local, self._refresh)
             self.sources = self.link.sources
         self.volumes = Volumes(

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from pykubelet.client.api import Api
@@ -38,7 +39,7 @@ class _Answers:
         with self._lock:
             until, answer = self._known.get(question, (0.0, None))
             if now < until:
-                return answer  # type: ignore[return-value]
+                return answer
         found = ask()
         with self._lock:
             while len(self._known) >= _MOST:
@@ -92,7 +93,7 @@ class AccessReviewer:
             try:
                 allowed = self._answers.get(
                     question,
-                    lambda subresource=subresource: self._ask(attributes, subresource),
+                    partial(self._ask, attributes, subresource),
                     lambda yes: self._allowed if yes else self._denied,
                 )
             except Failed as error:
@@ -105,7 +106,7 @@ class AccessReviewer:
     def _ask(self, attributes: Attributes, subresource: str) -> bool:
         review = {
             "spec": {
-                "user": attributes.identity.user,
+                "user": attributes.identity.name,
                 "groups": list(attributes.identity.groups),
                 "resourceAttributes": {
                     "verb": attributes.verb,
