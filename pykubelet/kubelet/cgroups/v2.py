@@ -13,14 +13,19 @@ import os
 import select
 import signal
 import time
+from typing import TYPE_CHECKING
 
 from pykubelet.errors import Failed, NotFound, TimedOut
 from pykubelet.kubelet.cgroups import cpu, pressure
 from pykubelet.kubelet.cgroups.controllers import Group
 from pykubelet.kubelet.cgroups.hugepages import page_sizes
 from pykubelet.kubelet.cgroups.limits import PodLimits
+from pykubelet.kubelet.cgroups.names import Names
 from pykubelet.kubelet.cgroups.pressure import Pressure
 from pykubelet.kubelet.cgroups.tree import Cgroups, HostCgroups, PodUsage, processes_below, rim
+
+if TYPE_CHECKING:
+    from pykubelet.kubelet.cgroups.systemd import Slices
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +46,10 @@ KILL_TIMEOUT = 5.0
 
 
 class UnifiedCgroups(Cgroups):
+    def __init__(self, names: Names, mount: str, slices: Slices | None = None) -> None:
+        super().__init__(names, mount, slices)
+        self._refused: set[tuple[str, str]] = set()
+
     @property
     def host(self) -> HostCgroups:
         root = Group(str(self.mount))
@@ -126,8 +135,10 @@ class UnifiedCgroups(Cgroups):
                 core.set_property(b"cgroup.subtree_control", f"+{name}")
             except OSError as error:
                 # One that can't be had (EBUSY: the group holds processes itself) is no reason
-                # to do without the others.
-                log.warning("cgroup %s can't pass on %s: %s", group.folder, name, error)
+                # to do without the others, nor to say so for every pod.
+                if (group.folder, name) not in self._refused:
+                    self._refused.add((group.folder, name))
+                    log.warning("cgroup %s can't pass on %s: %s", group.folder, name, error)
 
     def _write(self, path: str, limits: PodLimits) -> None:
         group = self._group(path)

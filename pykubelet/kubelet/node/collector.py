@@ -142,7 +142,7 @@ class Collector:
     ) -> tuple[tuple[Image, ...], garbage.Sightings, Callable[[Image], bool]]:
         images = self._runtime.images()
         used = garbage.in_use(self._runtime.pods(), wanted, self._keep())
-        self._sightings = garbage.sight(self._sightings, images, used, self._clock.wall())
+        self._sightings = garbage.sight(self._sightings, images, used, self._clock.monotonic())
         return images, self._sightings, used
 
     def _remove_images(
@@ -151,7 +151,7 @@ class Collector:
         images, sightings, used = self._look(wanted)
         freed = 0
         for image in garbage.removable_images(
-            images, sightings, used, policy, self._clock.wall(), to_free=to_free
+            images, sightings, used, policy, self._clock.monotonic(), to_free=to_free
         ):
             if self._try(image.id, self._runtime.remove_image, image.id):
                 log.info("image %s removed: unused, %d bytes", _name(image), image.size)

@@ -48,7 +48,7 @@ def dead_containers(
     *,
     also_finished: bool = False,
 ) -> list[Container]:
-    """Containers to remove, oldest attempts first.
+    """Containers to remove, oldest attempts first. `now` in wall seconds, as containers have it.
 
     `also_finished`: take finished pods' containers as well (when the disk is short).
     """
@@ -59,7 +59,7 @@ def dead_containers(
         for container in pod.containers:
             if container.state in (ContainerState.RUNNING, ContainerState.CREATED):
                 continue
-            if container.created_at > (now - policy.min_age) * _NANO:
+            if policy.min_age and container.created_at > (now - policy.min_age) * _NANO:
                 continue
             if everything:
                 removed.append(container)
@@ -125,9 +125,10 @@ class ImagePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """When an image was first seen here, and since when nobody was seen to use it: wall seconds.
+    """When an image was first seen here, and since when nobody was seen to use it.
 
-    `first_seen` is 0 for what was there before we looked: an agent's restart makes no image young.
+    Monotonic seconds: a clock that jumps makes no image old. `first_seen` is minus infinity for
+    what was there before we looked: an agent's restart makes no image young.
     """
 
     first_seen: float
@@ -136,6 +137,8 @@ class Sighting:
 
 Sightings = Mapping[str, Sighting]  # by image id
 
+_EARLIER = float("-inf")
+
 
 def sight(
     before: Sightings | None, images: Iterable[Image], used: Callable[[Image], bool], now: float
@@ -143,7 +146,7 @@ def sight(
     """The sightings after this look. `before` None: it is the first since the agent started."""
     found: dict[str, Sighting] = {}
     for image in images:
-        seen = (before or {}).get(image.id) or Sighting(0.0 if before is None else now, now)
+        seen = (before or {}).get(image.id) or Sighting(_EARLIER if before is None else now, now)
         found[image.id] = replace(seen, idle_since=now) if used(image) else seen
     return found
 
