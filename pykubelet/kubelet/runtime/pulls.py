@@ -2,7 +2,10 @@
 
 Pulls of one image with the same credentials are one pull, however many pods wait for it; no more
 than a few run at a time; a pod whose pull failed waits 10 s, then twice as long each time, up to
-300 s. An image that is here and need not be looked up again takes no network at all.
+300 s. An image that is here and need not be looked up again takes no network at all. One that has
+to be looked up only because its tag is `latest`, or none, runs as it is while the registry can't be
+reached, and an event says so: nobody chose that policy, and a node that is cut off should start its
+pods. `Always` on any other tag was chosen, and is kept.
 
 Neighbours: `references` and `credentials` decide what to ask for, `client` asks.
 """
@@ -154,7 +157,7 @@ class Pulls:
         except Unavailable:
             raise  # the runtime is gone: that says nothing of the image
         except (Failed, Invalid) as error:
-            if here and not container.get("imagePullPolicy") and _unreachable(error):
+            if here and policy == references.default_policy(text) and _unreachable(error):
                 say("Warning", "Failed", f'Using the image "{text}" that is here: {error}')
                 return here
             took = self._clock.monotonic() - started

@@ -175,15 +175,20 @@ def test_one_pods_failures_do_not_hold_back_another_with_other_secrets() -> None
     assert pulls.ensure(pod("first"), wants("a:1"), [], 1.0)
 
 
-def test_offline_a_tag_that_is_only_by_default_looked_up_runs_as_it_is() -> None:
+@pytest.mark.parametrize("policy", [None, "Always"])  # defaulting spells it out
+def test_offline_a_tag_that_is_looked_up_by_default_runs_as_it_is(policy: str | None) -> None:
     """Complaint 22: offline, what is present starts; the registry's silence is said."""
     store = Store("a:latest", answer=refuse(OFFLINE))
     said: list[tuple[str, str, str]] = []
-    got = Pulls(store).ensure(pod(), wants("a"), [], 0.0, say=lambda *e: said.append(e))
+    got = Pulls(store).ensure(pod(), wants("a", policy), [], 0.0, say=lambda *e: said.append(e))
     assert got.id == "id of a:latest"
     assert any(kind == "Warning" and "no such host" in text for kind, _, text in said)
+
+
+def test_offline_a_policy_that_was_chosen_is_kept() -> None:
+    store = Store("a:1", answer=refuse(OFFLINE))
     with pytest.raises(ErrImagePull):
-        Pulls(store).ensure(pod(), wants("a", "Always"), [], 0.0)
+        Pulls(store).ensure(pod(), wants("a:1", "Always"), [], 0.0)
 
 
 def test_a_refusal_is_no_network_trouble_and_is_obeyed() -> None:
