@@ -122,7 +122,7 @@ class AgentProcess:
 
         def held(name: str) -> str:
             return self.machine.ctr(
-                "containers", "list", "-q", f"labels.\"io.kubernetes.pod.name\"=={name}-{NODE}"
+                "containers", "list", "-q", f'labels."io.kubernetes.pod.name"=={name}-{NODE}'
             ).strip()
 
         def gone() -> bool:
