@@ -15,7 +15,8 @@ from pykubelet.cli.agent import Agent, add_socket_option
 from pykubelet.cli.exits import NO_AGENT, OK, TROUBLE
 from pykubelet.cli.output import ago, paint, print_json
 from pykubelet.errors import Unavailable
-from pykubelet.kubelet.pods.why import Chain, FileFacts, State, chain_from_json, explain
+from pykubelet.kubelet.pods.chain import Chain, State, chain_from_json
+from pykubelet.kubelet.pods.why import FileFacts, explain
 
 SUMMARY = "the whole story of a pod or manifest: where it stands, why, and what happens next"
 

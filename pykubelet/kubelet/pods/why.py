@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pykubelet.clock import rfc3339
 from pykubelet.kubelet.pods import spec
+from pykubelet.kubelet.pods.chain import Chain, State, Step
 from pykubelet.kubelet.pods.snapshot import (
     Decision,
     Failure,
@@ -28,8 +29,6 @@ from pykubelet.kubelet.pods.spec import Kind
 from pykubelet.kubelet.runtime.model import Container, ContainerState
 
 Json = dict[str, Any]
-
-State = Literal["done", "now", "waiting", "failed"]
 
 _IMAGE_TROUBLE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
@@ -57,83 +56,6 @@ class FileFacts:
     settles_at: float | None = None
     problems: tuple[str, ...] = ()
     kept: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One link of the chain. `since` is RFC 3339 or empty; `details` are further lines."""
-
-    name: str
-    state: State
-    sentence: str
-    since: str = ""
-    details: tuple[str, ...] = ()
-
-    def to_json(self) -> Json:
-        return {
-            "name": self.name,
-            "state": self.state,
-            "sentence": self.sentence,
-            **({"since": self.since} if self.since else {}),
-            **({"details": list(self.details)} if self.details else {}),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """The story of one target. `pod` is `namespace/name`, empty where no pod came of it.
-
-    `next` says what happens next; `seconds` until then, where a time is set.
-    """
-
-    target: str
-    pod: str
-    steps: tuple[Step, ...]
-    next: str = ""
-    seconds: float | None = None
-
-    @property
-    def stands(self) -> Step | None:
-        """The step that the story has come to: the first failed one, else the first open one."""
-        failed = next((s for s in self.steps if s.state == "failed"), None)
-        return failed or next((s for s in self.steps if s.state != "done"), None)
-
-    @property
-    def well(self) -> bool:
-        """Everything that should have happened has."""
-        return all(step.state == "done" for step in self.steps)
-
-    def to_json(self) -> Json:
-        stands = self.stands
-        return {
-            "target": self.target,
-            "pod": self.pod,
-            "well": self.well,
-            "stands": stands.name if stands else "",
-            "steps": [step.to_json() for step in self.steps],
-            "next": self.next,
-            **({"nextInSeconds": round(self.seconds, 1)} if self.seconds is not None else {}),
-        }
-
-
-def chain_from_json(tree: Mapping[str, Any]) -> Chain:
-    """The inverse of `Chain.to_json`, forgiving what a newer agent may have added."""
-    return Chain(
-        target=tree.get("target", ""),
-        pod=tree.get("pod", ""),
-        steps=tuple(
-            Step(
-                step["name"],
-                step["state"],
-                step["sentence"],
-                step.get("since", ""),
-                tuple(step.get("details", ())),
-            )
-            for step in tree.get("steps", ())
-        ),
-        next=tree.get("next", ""),
-        seconds=tree.get("nextInSeconds"),
-    )
 
 
 def explain(
@@ -276,7 +198,7 @@ class _Teller:
     def _undone(self, name: str, key: str, doing: str, waiting: str) -> Step:
         failure = self._s.failures.get(key)
         if key in self._s.busy:
-            return Step(name, "now", doing)
+            return Step(name, "now", doing, self._begun(key))
         if failure:
             return Step(name, "failed", self._trouble(failure))
         return Step(name, "waiting", waiting)
@@ -285,6 +207,10 @@ class _Teller:
         left = failure.until - self._s.now
         again = f"; tried again in {_span(left)}" if left > 0 else "; tried again now"
         return f"{failure.reason}: {failure.message}{again}"
+
+    def _begun(self, key: str) -> str:
+        """When an action that is under way was begun: the monotonic clock's word as wall time."""
+        return rfc3339(self._s.wall - (self._s.now - self._s.busy[key].since))
 
     # -- one container --------------------------------------------------------------------------
 
@@ -313,7 +239,8 @@ class _Teller:
         if latest is not None or (failure and key not in self._s.busy):
             return Step(name, "done", f"{image} is here")
         if key in self._s.busy:
-            return Step(name, "now", f"{image} is looked up, and pulled if it must be")
+            doing = f"{image} is looked up, and pulled if it must be"
+            return Step(name, "now", doing, self._begun(key))
         return Step(name, "waiting", f"{image} is looked up when its turn comes")
 
     def _container(self, title: str, kind: Kind, name: str, latest: Container | None) -> Step:
@@ -326,7 +253,7 @@ class _Teller:
             return Step(title, "failed", self._trouble(failure))
         if latest is None or latest.state is ContainerState.CREATED:
             if key in s.busy:
-                return Step(title, "now", "being started")
+                return Step(title, "now", "being started", self._begun(key))
             return Step(title, "waiting", "its turn has not come yet")
         times = f", restarted {latest.attempt} times" if latest.attempt > 1 else ""
         times = ", restarted once" if latest.attempt == 1 else times

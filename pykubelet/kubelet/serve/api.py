@@ -8,14 +8,13 @@ where /why and /status are added).
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pykubelet.errors import Invalid, PykubeletError
+from pykubelet.errors import Invalid
 from pykubelet.kubelet.serve import logs, nodelogs, streams
 from pykubelet.kubelet.serve.auth import (
     AlwaysAllow,
@@ -23,18 +22,13 @@ from pykubelet.kubelet.serve.auth import (
     Authorizer,
     Identity,
     Standalone,
-    attributes_of,
-    bearer_token,
 )
 from pykubelet.kubelet.serve.backend import Backend, Check, ContainerRef, MetricsKind, Streams
 from pykubelet.kubelet.serve.changes import Changes
-from pykubelet.kubelet.serve.connection import ClientGone, Connection
 from pykubelet.kubelet.serve.exchange import Exchange
+from pykubelet.kubelet.serve.fronts import Open, Secure
 from pykubelet.kubelet.serve.http1 import Request
 from pykubelet.kubelet.serve.routes import Routes
-from pykubelet.kubelet.serve.server import status_of
-
-log = logging.getLogger(__name__)
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 LOCAL_ROOT = Identity("system:local", ("system:masters",))
@@ -61,11 +55,11 @@ class Api:
         self._backend = backend
         self._options = options or ApiOptions()
         self._changes = Changes()
-        self.secure = _Secure(
+        self.secure = Secure(
             self._routes(), authenticator or Standalone(), authorizer or AlwaysAllow()
         )
-        self.health = _Open(Routes(self._health_table()), None)
-        self.local = _Open(
+        self.health = Open(Routes(self._health_table()), None)
+        self.local = Open(
             Routes(
                 [
                     *self._table(debugging=True),
@@ -252,82 +246,6 @@ class Api:
 
     def _debugging_disabled(self, exchange: Exchange) -> None:
         exchange.error(405, "Debug endpoints are disabled.")
-
-
-class _Open:
-    """A front that knows its callers already: by where the socket is, or because all are equal."""
-
-    def __init__(self, routes: Routes, identity: Identity | None) -> None:
-        self._routes = routes
-        self._identity = identity
-
-    def serve(self, connection: Connection, request: Request) -> Exchange:
-        return _answer(self._routes, connection, request, self._identity)
-
-
-class _Secure:
-    """The front of 10250: 401 for nobody, 403 for somebody who may not."""
-
-    def __init__(
-        self, routes: Routes, authenticator: Authenticator, authorizer: Authorizer
-    ) -> None:
-        self._routes = routes
-        self._authenticator = authenticator
-        self._authorizer = authorizer
-
-    def serve(self, connection: Connection, request: Request) -> Exchange:
-        exchange = Exchange(connection, request, {}, None)
-        try:
-            identity = self._authenticator.authenticate(
-                connection.certificate, bearer_token(request)
-            )
-            if identity is None:
-                exchange.known = False
-                exchange.text(401, "Unauthorized")
-                return exchange
-            asked = attributes_of(request, identity)
-            if not self._authorizer.authorize(asked):
-                exchange.text(
-                    403,
-                    f"Forbidden (user={identity.name}, verb={asked.verb}, resource=nodes, "
-                    f"subresource(s)=[{' '.join(asked.subresources)}])\n",
-                )
-                return exchange
-        except PykubeletError as error:
-            log.warning("authentication or authorization can't be decided: %s", error)
-            exchange.error(500, "Internal error: who may do this can't be decided right now")
-            return exchange
-        return _answer(self._routes, connection, request, identity)
-
-
-def _answer(
-    routes: Routes, connection: Connection, request: Request, identity: Identity | None
-) -> Exchange:
-    match = routes.match(request.method, request.segments)
-    exchange = Exchange(connection, request, match.params if match else {}, identity)
-    try:
-        if match is None:
-            exchange.known = False
-            exchange.error(404, "404 page not found")
-        elif match.handler is None:
-            exchange.error(
-                405, f"{request.method} is not answered here: {', '.join(match.methods)} is"
-            )
-        else:
-            match.handler(exchange)
-    except PykubeletError as error:
-        if exchange.answered:
-            exchange.keep_alive = False
-        else:
-            exchange.error(status_of(error), str(error))
-    except ClientGone:
-        raise
-    except Exception:
-        log.exception("%s %s failed in an unforeseen way", request.method, request.path)
-        exchange.keep_alive = False
-        if not exchange.answered:
-            exchange.error(500, "Internal error: see the agent's log")
-    return exchange
 
 
 def _line_of(check: Check, may_know: bool) -> str:

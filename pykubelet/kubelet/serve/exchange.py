@@ -37,7 +37,10 @@ class Exchange:
         """False where no route was found, so that guessed paths don't grow the figures."""
         self.keep_alive = request.keep_alive
 
-    def text(self, status: int, body: str | bytes, content_type: str = TEXT) -> None:
+    def text(
+        self, status: int, body: str | bytes, content_type: str = TEXT, **headers: str
+    ) -> None:
+        """A whole answer; `headers` are further ones, such as `Allow`."""
         data = body.encode() if isinstance(body, str) else body
         self.answered = True
         head = http1.answer_head(
@@ -46,14 +49,14 @@ class Exchange:
                 "Content-Type": content_type,
                 "Content-Length": str(len(data)),
                 **({} if self.keep_alive else {"Connection": "close"}),
-                **({"Allow": "GET"} if status == 405 else {}),
+                **headers,
             },
         )
         self.connection.send(head if self.request.method == "HEAD" else head + data)
 
-    def error(self, status: int, message: str) -> None:
+    def error(self, status: int, message: str, **headers: str) -> None:
         """A refusal in one line of plain text, as upstream's kubelet gives it."""
-        self.text(status, message + "\n")
+        self.text(status, message + "\n", **headers)
 
     def json(self, value: Any, status: int = 200) -> None:
         self.text(status, json.dumps(value, separators=(",", ":")).encode(), JSON)
@@ -65,7 +68,7 @@ class Exchange:
         how HTTP says "incomplete".
         """
         self.answered = True
-        chunked = " HTTP/1.0\r\n" not in self.request.head[:9000].decode("latin-1")
+        chunked = self.request.version >= (1, 1)
         self.keep_alive = self.keep_alive and chunked
         self.connection.send(
             http1.answer_head(

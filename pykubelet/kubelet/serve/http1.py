@@ -49,6 +49,7 @@ class Request:
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int = 0
+    version: tuple[int, int] = (1, 1)
     keep_alive: bool = True
     head: bytes = b""
 
@@ -110,6 +111,7 @@ def parse_head(head: bytes) -> Request:
         query=_query(query),
         headers=headers,
         length=_length(headers),
+        version=version,
         keep_alive="close" not in connection and (version >= (1, 1) or "keep-alive" in connection),
         head=head,
     )

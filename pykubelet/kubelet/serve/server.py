@@ -6,7 +6,7 @@ clients cost a thousand file descriptors and no thread, and a client that never 
 shown out at its deadline. Each listener has its own limits: whoever floods the TLS port takes
 nothing from /healthz or the local socket.
 
-What is answered is decided by each listener's `Front` (`api` makes them).
+What is answered is decided by each listener's `Front` (see `fronts`; `api` makes them).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pykubelet.errors import Failed, Invalid, NotFound, PykubeletError, TimedOut, Unavailable
+from pykubelet.errors import Invalid
 from pykubelet.kubelet.serve.connection import Connection
 from pykubelet.kubelet.serve.exchange import Exchange
 from pykubelet.kubelet.serve.http1 import BadRequest, Request
@@ -120,6 +120,8 @@ class Server:
             self._show_out()
         self._selector.close()
         for listener in self._listeners:
+            if listener.sock.family == socket.AF_UNIX:
+                Path(listener.sock.getsockname()).unlink(missing_ok=True)
             listener.sock.close()
         for guest in self._guests.values():
             guest.connection.close()
@@ -238,18 +240,6 @@ class Server:
                 return False
             if not connection.has_input():
                 return True
-
-
-def status_of(error: PykubeletError) -> int:
-    """The HTTP status of a failure in the agent's own words."""
-    table: tuple[tuple[type[PykubeletError], int], ...] = (
-        (Invalid, 400),
-        (NotFound, 404),
-        (TimedOut, 504),
-        (Unavailable, 503),
-        (Failed, 500),
-    )
-    return next((status for kind, status in table if isinstance(error, kind)), 500)
 
 
 def listen_tcp(address: str, port: int) -> socket.socket:

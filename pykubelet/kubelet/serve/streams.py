@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from pykubelet.errors import Failed, Unavailable
@@ -101,8 +102,7 @@ def _read_head(sock: socket.socket) -> tuple[bytes, bytes]:
     return head + b"\r\n\r\n", rest
 
 
-def _drain(sock: socket.socket, send: object) -> None:
-    assert callable(send)
+def _drain(sock: socket.socket, send: Callable[[bytes], None]) -> None:
     while piece := sock.recv(_PIECE):
         send(piece)
 

@@ -16,7 +16,7 @@ from pykubelet.cli import logs, why
 from pykubelet.cli.names import find
 from pykubelet.cli.output import Cell, ago, print_table
 from pykubelet.errors import Invalid, NotFound
-from pykubelet.kubelet.pods.why import Chain, Step
+from pykubelet.kubelet.pods.chain import Chain, Step
 
 
 @pytest.mark.parametrize(
