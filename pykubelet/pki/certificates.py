@@ -171,7 +171,8 @@ def _names(name: der.Element) -> Iterable[tuple[str, str]]:
 def _extensions(fields: list[der.Element]) -> Iterable[tuple[str, der.Element]]:
     for element in fields:
         if element.tag == 0xA3:
-            for extension in next(iter(element)):
+            extensions, *_ = element  # of an empty one: ValueError, like all that is spoilt
+            for extension in extensions:
                 parts = list(extension)
                 yield parts[0].oid(), der.parse(parts[-1].body)
 
