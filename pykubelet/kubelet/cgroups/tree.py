@@ -4,7 +4,7 @@
 classes, and each pod has a group of its own in which the runtime makes the containers'. The runtime
 neither limits nor removes pod groups: that is done here. This module holds what both kernels'
 ways have in common; `v2` and `v1` fill in the files, `systemd` makes the folders where systemd owns
-the tree, `names` says where things are, `limits` what to set.
+the tree, `names` says where things are, `limits` and `allocation` what to set.
 
 Every method is idempotent, and safe to call from several threads for different pods.
 """
@@ -17,55 +17,35 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pykubelet.errors import Failed, NotFound
-from pykubelet.kubelet.cgroups import cpu
+from pykubelet.kubelet.cgroups import allocation, cpu
+from pykubelet.kubelet.cgroups.allocation import NodeReservations, Reservation
 from pykubelet.kubelet.cgroups.limits import PodLimits
 from pykubelet.kubelet.cgroups.names import Names
 from pykubelet.kubelet.cgroups.pressure import Pressure
-from pykubelet.objects import quantity, resources
+from pykubelet.objects import resources
 
 if TYPE_CHECKING:
     from pykubelet.kubelet.cgroups.systemd import Slices
+
+__all__ = [
+    "Cgroups",
+    "HostCgroups",
+    "NodeReservations",
+    "PodUsage",
+    "Reservation",
+    "detect",
+]
 
 Json = dict[str, Any]
 
 MOUNT = "/sys/fs/cgroup"
 
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """What is kept for somebody: millicores, bytes, processes; 0 for nothing."""
-
-    cpu_milli: int = 0
-    memory: int = 0
-    pids: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class NodeReservations:
-    """What the node has, and what is kept from the pods (KEP "Node Allocatable").
-
-    `cpu_milli`, `memory` and `pids` are the whole machine's: both reservations are subtracted here.
-    `enforce` holds enforceNodeAllocatable's words: `pods`, `system-reserved`, `kube-reserved` and
-    the last two with `-compressible` (CPU only). The two groups must exist already, as upstream
-    demands: they are the host's own. `pids` 0: not limited. `memory_reservation` as in `limits`.
-    """
-
-    cpu_milli: int
-    memory: int
-    pids: int = 0
-    system: Reservation = field(default_factory=Reservation)
-    kube: Reservation = field(default_factory=Reservation)
-    enforce: frozenset[str] = frozenset({"pods"})
-    system_cgroup: str = ""
-    kube_cgroup: str = ""
-    memory_reservation: str = "None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +101,7 @@ class Cgroups(ABC):
     def ensure_tree(self, node: NodeReservations) -> None:
         """Make `kubepods` and the QoS groups; limit them to what the pods may have."""
         self._node, self._qos_set = node, {}
-        self._make(self.names.kubepods(), _kubepods(node))
+        self._make(self.names.kubepods(), allocation.of_all_pods(node))
         for qos in (resources.BURSTABLE, resources.BEST_EFFORT):
             self._make(self.names.qos(qos), PodLimits(qos, cpu_shares=cpu.MIN_SHARES))
         for word, path, reserved in (
@@ -137,7 +117,7 @@ class Cgroups(ABC):
 
         A burstable group weighs what its pods asked for together; best effort always the least.
         """
-        wanted = _qos_groups(pods, self._node)
+        wanted = allocation.of_classes(pods, self._node)
         with self._qos_lock:
             for qos, limits in wanted.items():
                 if self._qos_set.get(qos) != limits:
@@ -304,47 +284,3 @@ def processes_below(folder: str) -> list[int]:
         except OSError:
             continue  # gone meanwhile, or a threaded group
     return found
-
-
-def _kubepods(node: NodeReservations) -> PodLimits:
-    """All pods together: the node less both reservations. (Not less the eviction threshold: the
-    agent must get to evict before the kernel kills.)"""
-    shares = cpu.milli_to_shares(
-        max(node.cpu_milli - node.system.cpu_milli - node.kube.cpu_milli, 0)
-    )
-    if "pods" not in node.enforce:
-        return PodLimits(cpu_shares=shares, memory=cpu.UNLIMITED, pids=cpu.UNLIMITED)
-    memory = node.memory - node.system.memory - node.kube.memory
-    pids = node.pids - node.system.pids - node.kube.pids
-    return PodLimits(
-        cpu_shares=shares,
-        memory=memory if memory > 0 else cpu.UNLIMITED,
-        pids=pids if pids > 0 else cpu.UNLIMITED,
-    )
-
-
-def _qos_groups(pods: Iterable[Json], node: NodeReservations | None) -> dict[str, PodLimits]:
-    milli = 0
-    memory = {resources.GUARANTEED: 0, resources.BURSTABLE: 0, resources.BEST_EFFORT: 0}
-    for pod in pods:
-        qos, asked = resources.qos_class(pod), resources.requests(pod)
-        memory[qos] += quantity.to_int(asked.get("memory", 0))
-        if qos == resources.BURSTABLE:
-            milli += quantity.to_milli(asked.get("cpu", 0))
-    groups = {
-        resources.BURSTABLE: PodLimits(resources.BURSTABLE, cpu_shares=cpu.milli_to_shares(milli)),
-        resources.BEST_EFFORT: PodLimits(resources.BEST_EFFORT, cpu_shares=cpu.MIN_SHARES),
-    }
-    if node and node.memory_reservation == "TieredReservation":
-        # A protection holds only as far as every group above grants it as well.
-        burstable = str(memory[resources.BURSTABLE])
-        groups[resources.BURSTABLE] = PodLimits(
-            resources.BURSTABLE,
-            cpu_shares=groups[resources.BURSTABLE].cpu_shares,
-            unified={"memory.low": burstable},
-        )
-        groups[resources.GUARANTEED] = PodLimits(
-            resources.GUARANTEED,
-            unified={"memory.min": str(memory[resources.GUARANTEED]), "memory.low": burstable},
-        )
-    return groups

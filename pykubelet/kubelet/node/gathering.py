@@ -18,9 +18,8 @@ import psutil
 from pykubelet.clock import Clock, SystemClock, from_rfc3339
 from pykubelet.errors import PykubeletError
 from pykubelet.kubelet.cgroups.tree import Cgroups, PodUsage
-from pykubelet.kubelet.node import figures, logs
+from pykubelet.kubelet.node import figures, logs, readings
 from pykubelet.kubelet.node.figures import Figures, Filesystem, Interface, Volume
-from pykubelet.kubelet.node.info import max_pids
 from pykubelet.kubelet.runtime.model import Container, ContainerState, ContainerUsage, PodRuntime
 from pykubelet.kubelet.runtime.model import Filesystem as RuntimeFilesystem
 
@@ -102,16 +101,16 @@ class Gathering:
 
     def node(self, *, disk: bool = True) -> figures.Node:
         now = self._clock.wall()
-        memory = psutil.virtual_memory()
+        memory, known = psutil.virtual_memory(), readings.meminfo()
         busy = psutil.cpu_times()
         used = int((sum(busy[:3]) + busy.irq + busy.softirq) * _NANO)
-        working_set = memory.total - memory.free - _inactive_file()
+        working_set = memory.total - memory.free - known.get("Inactive(file)", 0)
         swap = psutil.swap_memory()
         usage = PodUsage(
             cpu_nanoseconds=used,
             memory_usage=memory.total - memory.free,
             memory_working_set=max(working_set, 0),
-            memory_rss=_meminfo("AnonPages"),
+            memory_rss=known.get("AnonPages"),
             swap=swap.used,
         )
         return figures.Node(
@@ -122,11 +121,11 @@ class Gathering:
             nanocores=self._rate("", used),
             memory_capacity=memory.total,
             cores=psutil.cpu_count() or 1,
-            filesystem=filesystem(self._root_dir) if disk else None,
+            filesystem=readings.filesystem(self._root_dir) if disk else None,
             image_filesystem=self._images() if disk else None,
-            max_pids=max_pids(),
-            processes=_tasks(),
-            interfaces=interfaces("/proc/net/dev"),
+            max_pids=readings.max_pids(),
+            processes=readings.tasks(),
+            interfaces=readings.interfaces("/proc/net/dev"),
             daemons=self._daemons(),
             pressure=self._cgroups.pressure(),
         )
@@ -194,7 +193,7 @@ class Gathering:
         except PykubeletError:
             return ()
         for pid in processes:
-            found = interfaces(f"/proc/{pid}/net/dev")
+            found = readings.interfaces(f"/proc/{pid}/net/dev")
             if found:
                 return found
         return ()
@@ -216,7 +215,7 @@ class Gathering:
         except PykubeletError:
             return None
         for each in kept:
-            found = filesystem(each.mountpoint)
+            found = readings.filesystem(each.mountpoint)
             if found:
                 return replace(found, used=each.used_bytes)
         return None
@@ -263,38 +262,6 @@ class Gathering:
             self._sizes = {k: v for k, v in self._sizes.items() if k in uids}
 
 
-def filesystem(folder: str) -> Filesystem | None:
-    """The file system that a folder is on; None if there is no such folder here."""
-    try:
-        stat = os.statvfs(folder)
-    except OSError:
-        return None
-    return Filesystem(
-        capacity=stat.f_blocks * stat.f_frsize,
-        available=stat.f_bavail * stat.f_frsize,
-        used=(stat.f_blocks - stat.f_bfree) * stat.f_frsize,
-        inodes=stat.f_files,
-        inodes_free=stat.f_ffree,
-    )
-
-
-def interfaces(path: str) -> tuple[Interface, ...]:
-    """The counters of a network namespace from its net/dev (proc(5)), without the loopback."""
-    try:
-        with open(path) as file:
-            lines = file.read().splitlines()[2:]
-    except OSError:
-        return ()
-    found = []
-    for line in lines:
-        name, _, rest = line.partition(":")
-        if name.strip() == "lo":
-            continue
-        n = [int(word) for word in rest.split()]
-        found.append(Interface(name.strip(), *n[0:4], *n[8:12]))
-    return tuple(found)
-
-
 def _as_told(usage: ContainerUsage | None) -> PodUsage:
     """The runtime's own figures, for a container whose group isn't where it should be."""
     if usage is None:
@@ -310,26 +277,3 @@ def _as_told(usage: ContainerUsage | None) -> PodUsage:
 def _start_time(pod: Json) -> float:
     written = (pod.get("status") or {}).get("startTime")
     return from_rfc3339(written) if written else 0.0
-
-
-def _meminfo(name: str) -> int | None:
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith(f"{name}:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # no /proc: nothing is counted
-    return None
-
-
-def _inactive_file() -> int:
-    return _meminfo("Inactive(file)") or 0
-
-
-def _tasks() -> int:
-    try:
-        with open("/proc/loadavg") as file:
-            return int(file.read().split()[3].partition("/")[2])
-    except (OSError, IndexError, ValueError):
-        return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from pykubelet.kubelet.cgroups import hugepages
+from pykubelet.kubelet.node import readings
 from pykubelet.kubelet.node.amounts import (
     Amounts,
     System,
@@ -25,7 +26,6 @@ __all__ = [
     "System",
     "allocatable",
     "capacity",
-    "max_pids",
     "reserved",
     "resource_list",
     "system",
@@ -68,16 +68,10 @@ def capacity(root_dir: str, *, max_pods: int = 110, pods_per_core: int = 0) -> A
         memory=psutil.virtual_memory().total,
         ephemeral_storage=psutil.disk_usage(_existing(root_dir)).total,
         pods=min(max_pods, cores * pods_per_core) if pods_per_core else max_pods,
-        pids=max_pids(),
+        pids=readings.max_pids(),
         swap=psutil.swap_memory().total,
         hugepages=hugepages.totals(),
     )
-
-
-def max_pids(root: Path = Path("/proc/sys/kernel")) -> int:
-    """How many processes and threads the kernel can tell apart: the lesser of its two bounds."""
-    found = [int(text) for text in (_text(root / "pid_max"), _text(root / "threads-max")) if text]
-    return min(found) if found else 0
 
 
 def _os_name(root: Path) -> str:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 
 from pykubelet.errors import PykubeletError
 from pykubelet.kubelet.cgroups.tree import Cgroups
+from pykubelet.kubelet.node import readings
 from pykubelet.kubelet.node.eviction import Observation
-from pykubelet.kubelet.node.info import max_pids
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +63,10 @@ class Observer:
 
     def _memory(self) -> Observation | None:
         """Capacity less the working set: what is free, and file pages that nobody used lately."""
-        try:
-            with open(f"{self._proc}/meminfo") as file:
-                fields = dict(line.split(":", 1) for line in file)
-            total, free, inactive = (
-                int(fields[name].split()[0]) * 1024
-                for name in ("MemTotal", "MemFree", "Inactive(file)")
-            )
-        except (OSError, KeyError, ValueError):
+        known = readings.meminfo(self._proc)
+        if not known.keys() >= {"MemTotal", "MemFree", "Inactive(file)"}:
             return None
-        return Observation(free + inactive, total)
+        return Observation(known["MemFree"] + known["Inactive(file)"], known["MemTotal"])
 
     def _memory_of_pods(self) -> Observation | None:
         if self._cgroups is None:
@@ -87,14 +81,8 @@ class Observer:
         return Observation(left, usage.memory_limit)
 
     def _processes(self) -> Observation | None:
-        most = max_pids()
-        try:
-            with open(f"{self._proc}/loadavg") as file:
-                # 0.20 0.18 0.12 1/80 11206: running and all tasks
-                tasks = int(file.read().split()[3].partition("/")[2])
-        except (OSError, IndexError, ValueError):
-            return None
-        return Observation(max(most - tasks, 0), most) if most else None
+        most, now = readings.max_pids(self._proc), readings.tasks(self._proc)
+        return Observation(max(most - now, 0), most) if most and now else None
 
 
 class Alarm:
@@ -146,15 +134,10 @@ class Alarm:
 
 
 def _filesystem(name: str, folder: str) -> dict[str, Observation]:
-    try:
-        stat = os.statvfs(folder)
-    except OSError:
+    seen = readings.filesystem(folder)
+    if seen is None:
         return {}
-    found = {
-        f"{name}.available": Observation(
-            stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
-        )
-    }
-    if stat.f_files:  # btrfs and others count no inodes
-        found[f"{name}.inodesFree"] = Observation(stat.f_ffree, stat.f_files)
+    found = {f"{name}.available": Observation(seen.available, seen.capacity)}
+    if seen.inodes:  # btrfs and others count none
+        found[f"{name}.inodesFree"] = Observation(seen.inodes_free, seen.inodes)
     return found
