@@ -78,16 +78,17 @@ def explain(
     if snapshot is None:
         return Chain(target, "", tuple(steps), *_next_for_file(file))
     teller = _Teller(snapshot, status or {})
-    ending = decision is not None and decision.phase in (Phase.TERMINATING, Phase.TERMINATED)
-    steps += teller.tell(start=not (ending and snapshot.verdict))
-    if decision is not None and ending:
+    if decision is not None and decision.phase in (Phase.TERMINATING, Phase.TERMINATED):
+        steps += teller.tell_the_end()
         done = decision.phase is Phase.TERMINATED
-        steps.append(Step("stop", "done" if done else "now", _sentence(decision.sentence)))
+        steps.append(Step("stop", "done" if done else "now", decision.sentence))
+    else:
+        steps += teller.tell()
     return Chain(
         target,
         spec.full_name(snapshot.pod),
         tuple(steps),
-        _sentence(decision.sentence) if decision else "",
+        decision.sentence if decision else "",
         _until(decision, snapshot),
     )
 
@@ -104,7 +105,9 @@ def _until(decision: Decision | None, s: Snapshot) -> float | None:
 def _file_steps(file: FileFacts, snapshot: Snapshot | None) -> Iterator[Step]:
     since = rfc3339(file.modified_at) if file.modified_at else ""
     if not file.exists:
-        yield Step("file", "failed", f"{file.path} is not there")
+        removed = snapshot is not None
+        said = "was removed" if removed else "is not there"
+        yield Step("file", "done" if removed else "failed", f"{file.path} {said}")
         return
     if file.ignored:
         yield Step(
@@ -158,15 +161,27 @@ class _Teller:
         self._s = snapshot
         self._status = status
 
-    def tell(self, start: bool) -> Iterator[Step]:
-        """All steps; with `start` False only up to admission, since the rest is being undone."""
+    def tell(self) -> Iterator[Step]:
+        """From admission to the last probe."""
         yield self._admission()
-        if not start:
-            return
         yield self._volumes()
         yield self._sandbox()
         for kind, container in spec.containers(self._s.pod):
             yield from self._container_steps(kind, container)
+
+    def tell_the_end(self) -> Iterator[Step]:
+        """Of a pod that has to stop or has stopped: how each container ended, or that it still
+        runs. What it took to start them is of no interest any more."""
+        yield self._admission()
+        for kind, container in spec.containers(self._s.pod):
+            name = container["name"]
+            latest = self._s.runtime.latest(name)
+            if latest is None or latest.state is ContainerState.CREATED:
+                continue
+            if latest.state is ContainerState.EXITED:
+                yield self._ended(kind, name, latest, again=False)
+            else:
+                yield Step(_title(kind, name), "now", "still running", _stamp(latest.started_at))
 
     def _admission(self) -> Step:
         s = self._s
@@ -216,11 +231,9 @@ class _Teller:
 
     def _container_steps(self, kind: Kind, container: Json) -> Iterator[Step]:
         name = container["name"]
-        label = {Kind.INIT: "init container", Kind.SIDECAR: "sidecar",
-                 Kind.EPHEMERAL: "ephemeral container"}.get(kind, "container")  # fmt: skip
         latest = self._s.runtime.latest(name)
         yield self._image(container, latest)
-        yield self._container(f"{label} {name}", kind, name, latest)
+        yield self._container(kind, name, latest)
         if latest is not None and latest.state is ContainerState.RUNNING:
             yield from self._probes(container)
         else:
@@ -243,8 +256,8 @@ class _Teller:
             return Step(name, "now", doing, self._begun(key))
         return Step(name, "waiting", f"{image} is looked up when its turn comes")
 
-    def _container(self, title: str, kind: Kind, name: str, latest: Container | None) -> Step:
-        s = self._s
+    def _container(self, kind: Kind, name: str, latest: Container | None) -> Step:
+        s, title = self._s, _title(kind, name)
         key = start_key(name)
         failure = s.failures.get(key)
         if failure and key not in s.busy:
@@ -255,30 +268,43 @@ class _Teller:
             if key in s.busy:
                 return Step(title, "now", "being started", self._begun(key))
             return Step(title, "waiting", "its turn has not come yet")
-        times = f", restarted {latest.attempt} times" if latest.attempt > 1 else ""
-        times = ", restarted once" if latest.attempt == 1 else times
         if latest.state is ContainerState.RUNNING:
-            return Step(title, "done", f"running{times}", _stamp(latest.started_at))
+            said = f"running{_times(latest)}"
+            if kind is Kind.INIT:
+                return Step(title, "now", f"{said}; the next waits for its end",
+                            _stamp(latest.started_at))  # fmt: skip
+            return Step(title, "done", said, _stamp(latest.started_at))
         if latest.state is ContainerState.UNKNOWN:
             return Step(title, "now", "the runtime doesn't know how it is")
-        return self._ended(title, kind, name, latest, times)
+        return self._ended(kind, name, latest, again=True)
 
-    def _ended(self, title: str, kind: Kind, name: str, ended: Container, times: str) -> Step:
-        s = self._s
+    def _ended(self, kind: Kind, name: str, ended: Container, again: bool) -> Step:
+        s, title = self._s, _title(kind, name)
         how = f"exited with code {ended.exit_code}"
         if ended.reason and ended.reason not in ("Completed", "Error"):
             how += f" ({ended.reason})"
-        since = _stamp(ended.finished_at)
-        details = (ended.message.strip(),) if ended.message.strip() else ()
+        how += _times(ended)
+        since, details = _stamp(ended.finished_at), self._last_words(name, ended)
         left = s.restart_at.get(name, 0.0) - s.now
-        if start_key(name) in s.busy:
-            return Step(title, "now", f"{how}{times}; being started again", since, details)
-        if left > 0:
-            sentence = f"{how}{times}; started again in {_span(left)}"
-            return Step(title, "failed", sentence, since, details)
-        good = ended.exit_code == 0 and kind is not Kind.SIDECAR
+        if again and start_key(name) in s.busy:
+            return Step(title, "now", f"{how}; being started again", since, details)
+        if again and left > 0:
+            how += f"; started again in {_span(left)}"
+            return Step(title, "failed", how, since, details)
+        good = ended.exit_code == 0 and (kind is not Kind.SIDECAR or not again)
         state: State = "done" if good or kind is Kind.EPHEMERAL else "failed"
-        return Step(title, state, f"{how}{times}", since, details)
+        return Step(title, state, how, since, details)
+
+    def _last_words(self, name: str, ended: Container) -> tuple[str, ...]:
+        """The termination message, which only the status knows, or what the runtime says."""
+        for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+            for status in self._status.get(kind) or ():
+                if status["name"] == name:
+                    for state in (status.get("state") or {}, status.get("lastState") or {}):
+                        said = (state.get("terminated") or {}).get("message", "").strip()
+                        if said:
+                            return (said,)
+        return (ended.message.strip(),) if ended.message.strip() else ()
 
     def _probes(self, container: Json) -> Iterator[Step]:
         wanted = [label for field, label in _PROBES if container.get(field)]
@@ -322,5 +348,15 @@ def _list(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] if text else ""
+def _title(kind: Kind, name: str) -> str:
+    label = {Kind.INIT: "init container", Kind.SIDECAR: "sidecar",
+             Kind.EPHEMERAL: "ephemeral container"}.get(kind, "container")  # fmt: skip
+    return f"{label} {name}"
+
+
+def _times(container: Container) -> str:
+    if not container.attempt:
+        return ""
+    return (
+        ", restarted once" if container.attempt == 1 else f", restarted {container.attempt} times"
+    )

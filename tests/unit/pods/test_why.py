@@ -84,7 +84,7 @@ def test_a_healthy_pod_has_every_step_behind_it() -> None:
     assert state(chain, "sandbox and network")[1] == "ready, address 10.1.0.2"
     assert state(chain, "init container setup")[1] == "exited with code 0"
     assert state(chain, "probes of app")[1] == "liveness and readiness: all is well"
-    assert chain.next == "All is well"
+    assert chain.next == "all is well"
 
 
 def test_a_refused_manifest_says_where_and_that_the_old_pod_stays() -> None:
@@ -194,13 +194,44 @@ def test_a_probe_that_fails_is_where_a_running_pod_stands() -> None:
 
 
 def test_a_pod_that_is_being_stopped_says_so() -> None:
-    chain = explain("web", None, RUNNING, Decision(Phase.TERMINATING, "no longer wanted"), {})
-    assert chain.steps[0].name == "source"
-    assert chain.steps[-1].to_json() == {
-        "name": "stop",
-        "state": "now",
-        "sentence": "No longer wanted",
-    }
+    gone = FileFacts("/m/web.yaml", exists=False)
+    chain = explain("web", gone, RUNNING, Decision(Phase.TERMINATING, "no longer wanted"), {})
+    assert [(s.name, s.state, s.sentence) for s in chain.steps] == [
+        ("file", "done", "/m/web.yaml was removed"),
+        ("admission", "done", "this node takes it"),
+        ("init container setup", "done", "exited with code 0"),
+        ("container app", "now", "still running"),
+        ("stop", "now", "no longer wanted"),
+    ]
+
+
+def test_a_pod_that_ran_to_its_end_is_well_only_if_its_containers_were() -> None:
+    for code, well in ((0, True), (3, False)):
+        ended = container("app", ContainerState.EXITED, exit_code=code)
+        runtime = replace(RUNNING.runtime, containers=(ended, SETUP_DONE))
+        decision = Decision(Phase.TERMINATED, "ran to its end")
+        chain = explain("web", None, replace(RUNNING, runtime=runtime), decision, {})
+        assert chain.steps[0].name == "source"
+        assert chain.well is well
+
+
+def test_the_pod_stands_at_the_init_container_that_runs() -> None:
+    runs = container("setup", ContainerState.RUNNING)
+    runtime = replace(RUNNING.runtime, containers=(runs,))
+    chain = tell(replace(RUNNING, runtime=runtime))
+    assert state(chain, "init container setup") == ("now", "running; the next waits for its end")
+    assert chain.stands
+    assert chain.stands.name == "init container setup"
+
+
+def test_the_termination_message_is_found_in_the_status() -> None:
+    ended = container("app", ContainerState.EXITED, exit_code=1)
+    runtime = replace(RUNNING.runtime, containers=(ended, SETUP_DONE))
+    last = {"terminated": {"exitCode": 1, "message": "dying words\n"}}
+    told = {"containerStatuses": [{"name": "app", "state": {"waiting": {}}, "lastState": last}]}
+    chain = explain("web", FILE, replace(RUNNING, runtime=runtime), None, told)
+    assert chain.stands
+    assert chain.stands.details == ("dying words",)
 
 
 def test_a_chain_survives_its_journey_as_json() -> None:
