@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -151,7 +152,6 @@ def test_exec_in_a_terminal_has_its_size_and_follows_it(pod: Pod) -> None:
         pod.command("exec", "-it", "web", "--", "sh"), stdin=follower, stdout=follower,
         stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    os.close(follower)
     screen = bytearray()
 
     def shows(pattern: bytes) -> bool:
@@ -161,11 +161,16 @@ def test_exec_in_a_terminal_has_its_size_and_follows_it(pod: Pod) -> None:
 
     os.set_blocking(leader, False)
     until(lambda: shows(rb"[#$] "), "a prompt")
-    os.write(leader, b'test -t 0 && echo is a ter""minal\n')
-    until(lambda: shows(rb"is a terminal"), "the command has a terminal")
+    asked = b"busybox stty size\n"
+    os.write(leader, asked)
+    until(lambda: shows(rb"33 101"), "the terminal has its size inside")
+    _resize(follower, 44, 120)
+    process.send_signal(signal.SIGWINCH)
+    until(lambda: os.write(leader, asked) and shows(rb"44 120"), "it has changed inside")
     os.write(leader, b"exit 5\n")
     assert process.wait(20) == 5
     os.close(leader)
+    os.close(follower)
     assert process.stderr
     process.stderr.close()
 
