@@ -37,9 +37,9 @@ class Node:
                 return int(words[3])
         return 0
 
-    def processes(self) -> str:
+    def processes(self) -> list[str]:
         """The tasks that containerd knows, with their pids: they stay if no pod is touched."""
-        return self.host.run("ctr --namespace k8s.io tasks list")
+        return sorted(self.host.run("ctr --namespace k8s.io tasks list").splitlines())
 
 
 @pytest.fixture(scope="module")
@@ -129,5 +129,5 @@ def test_uninstalling_leaves_no_trace(node: Node) -> None:
     """Complaints 5 and 6: uninstall leaves iptables rules, bridges, routes, mounts."""
     said = node.host.run(f"{ROOT}/systemd/install.sh --uninstall")
     assert "nothing of pykubelet is left" in said
-    assert difference(node.before, node.host.traces()) == []
+    assert "\n".join(difference(node.before, node.host.traces())) == ""
     assert node.host.run(f"{ROOT}/systemd/install.sh --uninstall").startswith("✓ pykubelet is not")

@@ -98,7 +98,7 @@ class Machine:
         self._kill_leftovers()
         _run("ip", "netns", "del", self.netns, check=False)
         _unmount_below(self.home)
-        _remove_cgroups(self.cgroup_root)
+        remove_cgroups(self.cgroup_root)
         shutil.rmtree(self.home, ignore_errors=True)
 
     # -- programs -------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def _unmount_below(folder: Path) -> None:
             _run("umount", "--lazy", point, check=False)
 
 
-def _remove_cgroups(root: str) -> None:
+def remove_cgroups(root: str) -> None:
     """Remove `root` and what is below it in every hierarchy; only empty folders can go."""
     base = Path("/sys/fs/cgroup")
     for hierarchy in (base, *(p for p in base.iterdir() if p.is_dir())):

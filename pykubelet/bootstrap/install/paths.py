@@ -34,6 +34,7 @@ FILLED_BY_DAEMONS = (
     Path("/run/containerd"),
     Path("/opt/containerd"),
     Path("/var/lib/cni"),
+    Path("/var/lib/cni/results"),
 )
 
 # The agent's command line; the unit file says the same.

@@ -45,7 +45,7 @@ def uninstall(say: Say, warn: Say, *, purge_packages: bool = False) -> None:
         warn(f"containerd doesn't answer, so its containers stay: {error}")
     Plugin().operations().remove_all()
     say("bridge, links, addresses and packet rules are removed")
-    unmount_below(paths.KUBELET_ROOT)
+    unmount(paths.KUBELET_ROOT)
     remove_cgroups()
     say("mounts and cgroups are removed")
     keeper.stop_runtime()
@@ -124,11 +124,12 @@ def remove_images(runtime: Runtime, record: Record) -> int:
 # -- the kernel's books ----------------------------------------------------------------------------
 
 
-def unmount_below(folder: Path) -> None:
+def unmount(folder: Path) -> None:
+    """`folder`, which the agent mounts onto itself to share it, and all below."""
     with open("/proc/self/mounts") as mounts:
         points = [line.split()[1].replace("\\040", " ") for line in mounts]
     for point in reversed(points):
-        if point.startswith(f"{folder}/"):
+        if point == str(folder) or point.startswith(f"{folder}/"):
             subprocess.run(["umount", "--lazy", point], stdin=subprocess.DEVNULL, check=False)
 
 
