@@ -138,6 +138,12 @@ class AgentProcess:
         statuses = [s for kind in lists for s in pod["status"].get(kind) or ()]
         return next(s for s in statuses if container in ("", s["name"]))
 
+    def sentence(self, name: str) -> str:
+        """The one sentence that says what the agent is doing about a pod."""
+        full = f"{name}-{NODE}"
+        pods = self.get("status")["pods"]
+        return next((str(p["sentence"]) for p in pods if p["name"] == full), "")
+
     def why(self, target: str) -> Json:
         return dict(self.get("why", target=target))
 
