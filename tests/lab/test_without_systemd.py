@@ -108,8 +108,7 @@ def test_pods_outlive_the_supervisor_and_the_runtime(node: Node) -> None:
     before = node.processes()
     node.host.run("pykubelet-supervisor stop")
     assert "no supervisor is running" in node.host.run("pykubelet-supervisor status", check=False)
-    arguments = "--config /etc/pykubelet/kubelet.yaml --config-dir /etc/pykubelet/kubelet.conf.d"
-    node.host.run(f"pykubelet-supervisor start -- {arguments}")
+    node.host.run("pykubelet-supervisor start")
     assert node.processes() == before
     until(lambda: node.hello().get("ready") == 1, "hello is ready again", timeout=30)
 

@@ -42,7 +42,7 @@ def parse(data: bytes) -> Elf | None:
         return None
     try:
         return _parse(data)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise Invalid("damaged ELF file", found=str(error)) from error
 
 

@@ -110,7 +110,7 @@ class Supervised:
                 remedy="restart it, then run this again",
             )
         control.stop()
-        control.start(paths.AGENT_ARGUMENTS)
+        control.start()
 
     def start_agent(self, record: Record, source: Path) -> None:
         """It is running since `start_runtime`."""

@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pykubelet.bootstrap.install.paths import AGENT_ARGUMENTS, LOGS, RUN
 from pykubelet.bootstrap.supervisor import logs
 from pykubelet.bootstrap.supervisor.daemon import Daemon
-from pykubelet.bootstrap.supervisor.services import LOGS, RUN, node
+from pykubelet.bootstrap.supervisor.services import node
 from pykubelet.errors import Failed, PykubeletError, TimedOut, Unavailable
 
 Json = dict[str, Any]
@@ -33,7 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     for word, summary in (("start", "start in the background; returns when all is ready"),
                           ("run", "stay in the foreground")):  # fmt: skip
         command = words.add_parser(word, help=summary)
-        command.add_argument("agent_arguments", nargs="*", help="arguments of `pykubelet run`")
+        command.add_argument(
+            "agent_arguments",
+            nargs="*",
+            default=AGENT_ARGUMENTS,
+            help=f"arguments of `pykubelet run` (default: {' '.join(AGENT_ARGUMENTS)})",
+        )
     words.add_parser("status", help="what is running (exit code 3: no supervisor)")
     words.add_parser("stop", help="stop the daemons; the pods stay")
     restart = words.add_parser("restart", help="restart one daemon; the pods stay")

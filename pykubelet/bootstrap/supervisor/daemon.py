@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pykubelet.bootstrap.install.paths import LOGS, RUN
 from pykubelet.bootstrap.supervisor import logs, machine
 from pykubelet.bootstrap.supervisor.machine import Act, Phase, State, Turn
-from pykubelet.bootstrap.supervisor.services import LOGS, RUN, Service
+from pykubelet.bootstrap.supervisor.services import Service
 from pykubelet.errors import Failed
 
 log = logging.getLogger(__name__)

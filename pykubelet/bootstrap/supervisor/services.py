@@ -6,11 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pykubelet.bootstrap.install.paths import CONTAINERD_SOCKET
 from pykubelet.bootstrap.supervisor.machine import Limits
-
-RUN = Path("/run/pykubelet")
-LOGS = Path("/var/log/pykubelet")
-CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Service:
     limits: Limits = field(default_factory=Limits)
 
 
-def node(agent_arguments: tuple[str, ...] = ()) -> tuple[Service, ...]:
+def node(agent_arguments: tuple[str, ...]) -> tuple[Service, ...]:
     """containerd, unless one answers already, and the agent of this installation."""
     agent = (str(Path(sys.executable).with_name("pykubelet")), "run", *agent_arguments)
     return (
