@@ -21,6 +21,14 @@ pytestmark = [pytest.mark.vm, pytest.mark.root]
 
 INSTALL = "cd /root/pykubelet && systemd/install.sh --offline-bundle /opt/wheelhouse"
 MANIFESTS = "/etc/kubernetes/manifests"
+ASK_FOR_PODS = """
+import http.client, socket
+agent = http.client.HTTPConnection("agent")
+agent.sock = socket.socket(socket.AF_UNIX)
+agent.sock.connect("/run/pykubelet/agent.sock")
+agent.request("GET", "/pods")
+print(agent.getresponse().read().decode())
+"""
 
 
 class Node:
@@ -38,18 +46,7 @@ class Node:
 
     def pod(self, name: str) -> dict[str, Any]:
         """Its v1.Pod as the agent's own API has it; {} where there is none."""
-        shown = self.vm.run(
-            "curl --fail --silent --unix-socket /run/pykubelet/agent.sock http://agent/pods"
-            " || python3 -c "
-            + shlex.quote(
-                "import http.client, socket\n"
-                "c = http.client.HTTPConnection('agent')\n"
-                "c.sock = socket.socket(socket.AF_UNIX)\n"
-                "c.sock.connect('/run/pykubelet/agent.sock')\n"
-                "c.request('GET', '/pods')\n"
-                "print(c.getresponse().read().decode())"
-            )
-        )
+        shown = self.vm.run(f"python3 -c {shlex.quote(ASK_FOR_PODS)}")
         pods = json.loads(shown)["items"]
         return next((p for p in pods if p["metadata"]["name"].startswith(name)), {})
 

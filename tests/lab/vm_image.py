@@ -87,7 +87,9 @@ def image() -> VmImage:
     cache.mkdir(parents=True, exist_ok=True)
     with _lock(cache / "vm.lock"):
         if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            # One of them is a gigabyte, and an older recipe's is of no more use.
+            for old in cache.glob(f"vm-{RELEASE}-*"):
+                shutil.rmtree(old, ignore_errors=True)
             folder.mkdir()
             _build(folder)
             (folder / "complete").touch()
