@@ -157,7 +157,9 @@ if wants component || wants node || wants lab; then
         catatonit containernetworking-plugins openssl e2fsprogs
         libsystemd-dev pkg-config gcc python3-dev) # the last four build systemd-python
 fi
-wants lab && system+=(qemu-system-x86 qemu-utils mmdebstrap zstd lz4 cpio openssh-client)
+# The lab builds a Debian for its virtual machine, and wheels for the system's own Python.
+wants lab && system+=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring zstd lz4 cpio
+    openssh-client python3-venv)
 # Checks and unit tests run as anyone; for them nothing is installed that the interpreter can spare.
 ((${#system[@]})) && packages "${system[@]}"
 libraries || { echo "the Python libraries couldn't be installed" >&2; exit 2; }

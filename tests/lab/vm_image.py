@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-RELEASE = "bookworm"
+# bookworm or trixie
+RELEASE = os.environ.get("PYKUBELET_TEST_RELEASE", "bookworm")
 MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "openssh-server", "ca-certificates",
