@@ -1,4 +1,4 @@
-"""What controllers ask of pods: is it active, ready, available; whose is it; who goes first. Pure."""
+"""What controllers ask of pods: active, ready, available? Whose? Which goes first? Pure."""
 
 from __future__ import annotations
 
@@ -72,8 +72,7 @@ def first_to_go(pods: Iterable[Json], now: float) -> list[Json]:
         status = pod.get("status") or {}
         node = pod["spec"].get("nodeName")
         phase = {"Pending": 0, "Unknown": 1, "Running": 2}.get(status.get("phase", ""), 0)
-        ready = condition(pod, "Ready")
-        since = from_rfc3339(ready["lastTransitionTime"]) if _ready_since(ready) else now
+        since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
         restarts = max(
             (c["restartCount"] for c in status.get("containerStatuses") or ()), default=0
         )
