@@ -23,6 +23,7 @@ from pykubelet.kubelet.pods.snapshot import (
     Prepare,
     RunSandbox,
     Snapshot,
+    StartContainer,
     StopSandbox,
     Verdict,
 )
@@ -102,17 +103,27 @@ def _start(s: Snapshot) -> Decision:
     sandbox, surplus = _choose(s)
     if surplus:
         return doing(s, Phase.SYNCING, "stopping a sandbox that is of no use any more", surplus)
+    if sandbox is None and _starting(s):
+        return Decision(
+            Phase.SYNCING, "waits for the start of a container in a lost sandbox to end"
+        )
     if sandbox is None:
         attempt = max([b.attempt + 1 for b in s.runtime.sandboxes] + [s.sandbox_floor])
         return doing(s, Phase.SYNCING, "creating the sandbox", (RunSandbox(attempt),))
     return Steps(s, sandbox).decision()
 
 
+def _starting(s: Snapshot) -> bool:
+    return any(isinstance(u.action, StartContainer) for u in s.busy.values())
+
+
 def _choose(s: Snapshot) -> tuple[Sandbox | None, tuple[Action, ...]]:
     """The sandbox to use, and what has to go before it: containers and sandboxes left behind.
 
-    Two ready sandboxes can exist after a runtime answered too late; the newer one is kept.
+    Two ready sandboxes can exist after a runtime answered too late; the newer one is kept. While
+    a container is being started, none is stopped: it may be the one that the container is to be in.
     """
+    starting = _starting(s)
     ready = [b for b in s.runtime.sandboxes if b.ready]
     keep = max(ready, key=lambda b: b.attempt, default=None)
     grace = spec.grace_seconds(s.pod)
@@ -130,6 +141,6 @@ def _choose(s: Snapshot) -> tuple[Sandbox | None, tuple[Action, ...]]:
                 KillContainer(c.name, c.id, grace, f"Container {c.name} lost its sandbox")
                 for c in inhabitants
             ]
-        elif box.ready or box.id not in s.stopped:
+        elif not starting and (box.ready or box.id not in s.stopped):
             actions.append(StopSandbox(box.id))
     return keep, tuple(actions)

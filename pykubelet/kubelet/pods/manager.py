@@ -80,6 +80,7 @@ class PodManager:
         clock: Clock | None = None,
         runtime_name: str = "containerd",
         expected_sources: frozenset[str] = frozenset({"file"}),
+        turns: Callable[[Callable[[str], None]], Turns] = Turns,
     ) -> None:
         self._runtime = runtime
         self._performer = performer
@@ -94,7 +95,7 @@ class PodManager:
         self._runtime_name = runtime_name
         self._lock = threading.RLock()
         self._roster = Roster(memory.recall, expected_sources)
-        self.turns = Turns(self._turn)
+        self.turns = turns(self._turn)
 
     # -- what is wanted -------------------------------------------------------------------------
 
@@ -182,6 +183,7 @@ class PodManager:
             if record is None:
                 return
             record.runtime = runtime
+            record.count_lost()
             record.prune()
             if record.silent:
                 record.silent = False
@@ -283,7 +285,7 @@ class PodManager:
             stopped=frozenset(record.stopped),
             replaced=frozenset(record.replaced),
             sandbox_floor=record.sandbox_floor,
-            container_floors=record.floors(),
+            container_floors=dict(record.container_floors),
             released=record.released,
             removed=record.removed,
             resize=self._performer.wanted_resizes(record.pod, record.runtime, record.resized),

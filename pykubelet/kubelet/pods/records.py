@@ -155,15 +155,18 @@ class Record:
                 return bool(each.get("started")), bool(each.get("ready"))
         return False, False
 
-    def floors(self) -> dict[str, int]:
-        """By container name: no attempt below this, though the runtime knows of no earlier one."""
-        found = dict(self.container_floors)
+    def count_lost(self) -> None:
+        """Containers that were reported and are gone from the runtime count as attempts all the
+        same: numbers of theirs don't come again."""
+        here = {c.id for c in self.runtime.containers}
         for each in _statuses(self.status):
             name, count = each["name"], each.get("restartCount") or 0
-            if self.runtime.latest(name) is None and each.get("containerID"):
-                ran = any(key in (each.get("state") or {}) for key in ("running", "terminated"))
-                found[name] = max(found.get(name, 0), count + (1 if ran else 0))
-        return found
+            if each.get("containerID") and _id(each) not in here:
+                state, last = each.get("state") or {}, each.get("lastState") or {}
+                ran = "running" in state or "terminated" in state
+                ran |= _id(last.get("terminated") or {}) == _id(each)
+                floor = max(self.container_floors.get(name, 0), count + (1 if ran else 0))
+                self.container_floors[name] = floor
 
     def prune(self) -> None:
         """Forget what was known of containers and sandboxes that are gone."""

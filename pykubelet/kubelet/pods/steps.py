@@ -146,7 +146,7 @@ class Steps:
     def _remove(self, created: Container) -> None:
         """An agent that died between create and start left it; it never ran."""
         self.taken = True
-        words = f"removing a {created.name} that was created and never started"
+        words = f"removing {created.name}, which was created and never started"
         self._add(RemoveContainer(created.id), words)
 
     def _check(self, kind: Kind, container: Json, running: Container) -> None:
