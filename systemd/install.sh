@@ -67,7 +67,6 @@ fetch_packages() {
     need nft nftables
     need conntrack conntrack
     need ip iproute2
-    need mount mount
     need catatonit catatonit
     installed busybox-static || missing+=(busybox-static)
     ((${#missing[@]})) || { say "all packages are there"; return; }
@@ -153,7 +152,12 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 if [[ $uninstall ]]; then
-    [[ -x $prefix/bin/python ]] || { say "pykubelet is not installed"; exit 0; }
+    if [[ ! -x $prefix/bin/python ]]; then
+        [[ ! -e /var/lib/pykubelet/install.json ]] \
+            || die "$prefix is gone, but not what else was installed; install again, then uninstall"
+        say "pykubelet is not installed"
+        exit 0
+    fi
     # Not below the folder that is about to go.
     cd /
     "$prefix/bin/python" -m pykubelet.bootstrap.install --uninstall --source "$source_dir" "${options[@]}"

@@ -137,7 +137,7 @@ stage() {
     local started=$SECONDS code
     timeout --kill-after=60 --signal=INT "${limit[$name]}m" \
         "$venv/bin/python" -m pytest "tests/$name" -q --junitxml="$results/$name.xml" \
-        -o junit_suite_name="$name" --durations=5 "$@" </dev/null
+        -o junit_suite_name="$name" -o cache_dir="$cache/pytest" --durations=5 "$@" </dev/null
     code=$?
     echo "$name took $((SECONDS - started)) s"
     case $code in
@@ -164,14 +164,17 @@ wants lab && system+=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyri
 ((${#system[@]})) && packages "${system[@]}"
 libraries || { echo "the Python libraries couldn't be installed" >&2; exit 2; }
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PATH="$venv/bin:/usr/sbin:/sbin:$PATH"
-export PYKUBELET_TEST_CACHE="$cache" PYTHONDONTWRITEBYTECODE=1
+export PYKUBELET_TEST_CACHE="$cache"
+# Whatever the tools keep, they keep outside the tree: root's files there would be in its owner's way.
+export PYTHONPYCACHEPREFIX="$cache/pycache" RUFF_CACHE_DIR="$cache/ruff" MYPY_CACHE_DIR="$cache/mypy"
+export HYPOTHESIS_STORAGE_DIRECTORY="$cache/hypothesis"
 
 if wants checks; then
     say "checks"
     check "ruff check" ruff check --quiet .
     check "ruff format" ruff format --check --quiet .
     check mypy mypy
-    check "lint-imports" lint-imports
+    check lint-imports lint-imports --cache-dir "$cache/import-linter"
 fi
 wants unit && stage unit -n "$jobs" "$@"
 for name in component node lab; do

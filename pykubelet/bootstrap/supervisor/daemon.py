@@ -44,6 +44,7 @@ class _Run:
     pidfd: int = -1
     child: subprocess.Popen[bytes] | None = None
     notify: socket.socket | None = None
+    held: bool = False  # stopped by a control word; only another one starts it again
 
 
 class Daemon:
@@ -125,7 +126,7 @@ class Daemon:
             after = self._runs.get(run.service.after)
             if after and after.state.phase not in (Phase.RUNNING, Phase.FOREIGN):
                 continue
-            if run.state.phase is not Phase.STOPPED or run.state.wanted:
+            if run.state.phase is not Phase.STOPPED or run.state.wanted or run.held:
                 continue
             now = time.monotonic()
             if answers(run.service.socket):
@@ -252,9 +253,11 @@ class Daemon:
                 self._end()
             case ["stop", name] if name in self._runs:
                 run = self._runs[name]
+                run.held = True
                 self._take(run, machine.stop(run.state, time.monotonic(), run.service.limits))
             case ["restart", name] if name in self._runs:
                 run = self._runs[name]
+                run.held = False
                 now, limits = time.monotonic(), run.service.limits
                 self._take(run, machine.stop(run.state, now, limits))
                 self._take(run, machine.start(run.state, now, limits))

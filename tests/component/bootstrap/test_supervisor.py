@@ -151,6 +151,17 @@ def test_a_restart_is_asked_for_by_name(host: Host) -> None:
     assert after[1] == before[1]
 
 
+def test_what_was_stopped_by_name_stays_stopped_until_it_is_asked_for(host: Host) -> None:
+    control.ask("stop", "daemon", run_dir=host.home)
+    control.wait_for("daemon", "stopped", host.home)
+    os.kill(host.pid("server"), signal.SIGKILL)
+    until(lambda: host.services()["server"]["restarts"] == 1, "the server is started again")
+    control.wait_for("server", "running", host.home)
+    assert host.services()["daemon"]["phase"] == "stopped"
+    control.ask("restart", "daemon", run_dir=host.home)
+    control.wait_until_up(host.home, timeout=10)
+
+
 def test_a_supervisor_that_was_killed_finds_its_daemons_again(host: Host) -> None:
     before = host.pid("daemon"), host.pid("server")
     assert host.process
