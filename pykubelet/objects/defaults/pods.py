@@ -46,7 +46,13 @@ _OVERCOMMITTED = ("cpu", "memory")
 def default(pod: Json) -> Json:
     """A new pod with everything filled in that the API server would. Nulls count as absent."""
     made: Json = without_nulls(pod)
-    spec: Json = made.setdefault("spec", {})
+    fill(made)
+    return made
+
+
+def fill(pod: Json) -> None:
+    """The same in place, for a pod without nulls."""
+    spec: Json = pod.setdefault("spec", {})
     fill_spec(spec)
     for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
         _limits_are_requests(container)
@@ -57,7 +63,6 @@ def default(pod: Json) -> Json:
             for port in container.get("ports", ()):
                 if not port.get("hostPort"):
                     port["hostPort"] = port.get("containerPort", 0)
-    return made
 
 
 def fill_spec(spec: Json) -> None:

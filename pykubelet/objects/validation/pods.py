@@ -30,11 +30,13 @@ _NOT_ON_WINDOWS = ("hostPID", "hostIPC", "shareProcessNamespace")
 
 def validate(pod: Json) -> list[FieldError]:
     """Everything wrong with a pod that has been defaulted; nothing if it is good."""
-    return all_of(
-        metadata(pod, names.dns_subdomain, namespaced=True),
-        _annotations(pod),
-        spec(pod.get("spec") or {}, ("spec",)),
-    )
+    return all_of(metadata(pod, names.dns_subdomain, namespaced=True), checks(pod))
+
+
+def checks(pod: Json) -> Errors:
+    """The same without what is common to the metadata of all objects."""
+    yield from _annotations(pod)
+    yield from spec(pod.get("spec") or {}, ("spec",))
 
 
 def template(given: Json, path: Path) -> Errors:

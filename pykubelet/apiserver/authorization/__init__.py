@@ -1,0 +1,1 @@
+"""Who may do what: RBAC, and the roles that are there from the start."""

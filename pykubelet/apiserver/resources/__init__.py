@@ -1,0 +1,1 @@
+"""Which resources there are, and what is particular to each."""

@@ -1,0 +1,56 @@
+"""What is particular to a resource when its objects are written.
+
+A strategy is a value: functions for defaulting, checking and the parts that a client may not set.
+`generic` serves every resource that has nothing of its own; `builtin` is the table of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pykubelet.objects import names
+from pykubelet.objects.fields import FieldError
+
+Json = dict[str, Any]
+Errors = Iterable[FieldError]
+
+
+def _nothing(_: Json) -> None:
+    return None
+
+
+def _no_errors(_: Json) -> Errors:
+    return ()
+
+
+def _no_update_errors(_: Json, __: Json) -> Errors:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """`fill` puts defaults in, in place; `prepare_create` and `prepare_update` (new, old) set what
+    clients may not; `validate` and `validate_update` find what is wrong, beyond metadata."""
+
+    fill: Callable[[Json], None] = _nothing
+    prepare_create: Callable[[Json], None] = _nothing
+    prepare_update: Callable[[Json, Json], None] = lambda new, old: None
+    validate: Callable[[Json], Errors] = _no_errors
+    validate_update: Callable[[Json, Json], Errors] = _no_update_errors
+    name_rule: names.Rule = names.dns_subdomain
+    fields_of: Callable[[Json], Mapping[str, str]] | None = None
+    """What field selectors can ask for besides `metadata.name` and `metadata.namespace`."""
+    selectable: tuple[str, ...] = ()
+    generation: bool = True
+    """Whether `metadata.generation` counts the changes of what is wanted."""
+    ttl: float = 0
+    """Seconds after which an object goes away by itself; 0: never."""
+    create_on_update: bool = False
+    """Whether a PUT to a name that isn't there creates it."""
+    unconditional_update: bool = True
+    """Whether an update without a resourceVersion overwrites what is there."""
+
+
+generic = Strategy()

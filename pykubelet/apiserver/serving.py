@@ -1,0 +1,105 @@
+"""Runs the API server as a process: opens the store, listens, compacts now and then, ends on a
+signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pykubelet.apiserver import credentials
+from pykubelet.apiserver.authentication.chain import Authentication, static_tokens
+from pykubelet.apiserver.front.server import Server, tls
+from pykubelet.apiserver.server import ApiServer
+from pykubelet.apiserver.storage.contract import Store
+from pykubelet.errors import Failed, Invalid
+
+log = logging.getLogger(__name__)
+
+_COMPACT_EVERY = 300.0
+_HISTORY_KEPT = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `pykubelet apiserver` is told. Without certificates it makes its own below `folder`."""
+
+    folder: Path
+    address: str = "127.0.0.1"
+    port: int = 6443
+    certificate: Path | None = None
+    key: Path | None = None
+    client_authority: Path | None = None
+    token_file: Path | None = None
+    service_range: str = "10.96.0.0/12"
+    ready: Callable[[str], None] = field(default=lambda _: None)
+    """Called once, with the URL, when everything is served."""
+
+
+def run(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    try:
+        import uvloop
+    except ImportError:  # works without, only slower
+        asyncio.run(_main(options))
+    else:
+        uvloop.run(_main(options))
+
+
+async def _main(options: Options) -> None:
+    from pykubelet.apiserver.storage.sqlite import SqliteStore
+
+    store = SqliteStore.open(options.folder / "store.db")
+    try:
+        await serve(options, store)
+    finally:
+        await store.close()
+
+
+async def serve(options: Options, store: Store) -> None:
+    """Serve a store until a signal comes."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    tokens = [static_tokens(options.token_file)] if options.token_file else []
+    api = ApiServer(store, Authentication(tokens), service_range=options.service_range)
+    context = await loop.run_in_executor(None, lambda: tls(*_credentials(options)))
+    front = Server(api.handle)
+    await api.start()
+    compacting = asyncio.create_task(_compact(store))
+    try:
+        port = await front.start(options.address, options.port, context)
+        options.ready(f"https://{options.address}:{port}")
+        await ended.wait()
+    finally:
+        compacting.cancel()
+        await api.stop()
+        await front.close()
+
+
+def _credentials(options: Options) -> tuple[Path, Path, Path | None]:
+    if options.certificate is not None and options.key is not None:
+        return options.certificate, options.key, options.client_authority
+    if options.certificate is not None or options.key is not None:
+        raise Invalid("--tls-cert-file and --tls-private-key-file belong together")
+    made = credentials.ensure(options.folder, options.address, options.port, options.service_range)
+    return made.certificate, made.key, options.client_authority or made.client_authority
+
+
+async def _compact(store: Store) -> None:
+    """Keep the history bounded: what is older than the last few thousand writes, and older than
+    the last round, is forgotten."""
+    before = 0
+    while True:
+        await asyncio.sleep(_COMPACT_EVERY)
+        try:
+            now = await store.revision()
+            if before > _HISTORY_KEPT:
+                await store.compact(min(before, now - _HISTORY_KEPT))
+            before = now
+        except Failed as error:
+            log.warning("compaction failed, and will be tried again: %s", error)
