@@ -25,10 +25,15 @@ _IDLE_SECONDS = 5.0
 
 
 class Turns:
-    """`turn(key)` is called for every key woken. Exceptions are logged and end only that turn."""
+    """`turn(key)` is called for every key woken. Exceptions are logged and end only that turn.
 
-    def __init__(self, turn: Callable[[str], None]) -> None:
+    `most` bounds how many threads work at once; 0 means as many as there is work.
+    """
+
+    def __init__(self, turn: Callable[[str], None], most: int = 0) -> None:
         self._turn = turn
+        self._most = most
+        self._workers = 0
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._ready: deque[Callable[[], None]] = deque()
@@ -82,6 +87,11 @@ class Turns:
         with self._lock:
             self._alarm(when, lambda: self._submit(work))
 
+    def waiting(self) -> int:
+        """How many keys wait for a turn."""
+        with self._lock:
+            return len(self._queued)
+
     def stop(self) -> None:
         """Begin nothing more. What runs is left to end."""
         with self._lock:
@@ -114,7 +124,8 @@ class Turns:
         self._ready.append(work)
         if self._idle >= len(self._ready):
             self._work.notify()
-        else:
+        elif not self._most or self._workers < self._most:
+            self._workers += 1
             threading.Thread(target=self._worker, name="worker", daemon=True).start()
 
     # -- the threads ----------------------------------------------------------------------------
@@ -128,6 +139,7 @@ class Turns:
                         break
                 self._idle -= 1
                 if not self._ready:
+                    self._workers -= 1
                     return
                 work = self._ready.popleft()
             try:

@@ -49,6 +49,8 @@ class Store:
         self._indexes: dict[str, dict[str, dict[str, None]]] = {
             n: {} for n in self._index_functions
         }
+        #: The resource version up to which everything is shown here.
+        self.version = 0
 
     def get(self, key: str) -> Json | None:
         with self._lock:
@@ -91,6 +93,11 @@ class Store:
     def keys(self) -> set[str]:
         with self._lock:
             return set(self._objects)
+
+    def reached(self, version: str) -> None:
+        """Whatever happened up to this version is in here now."""
+        if version.isdigit():
+            self.version = int(version)
 
     def _unindex(self, key: str, old: Json | None) -> None:
         if old is None:
@@ -190,6 +197,7 @@ class Informer:
             self._changed(item)
         for key in self.store.keys() - present:
             self._deleted(key, None)
+        self.store.reached(version)
         self.synced.set()
         return version
 
@@ -208,17 +216,20 @@ class Informer:
                 if event["type"] == "ERROR":
                     raise _error(object_)
                 version = object_["metadata"]["resourceVersion"]
-                if event["type"] == "DELETED":
+                if event["type"] == "BOOKMARK":
+                    self.store.reached(version)
+                elif event["type"] == "DELETED":
                     self._deleted(key_of(object_), object_)
-                elif event["type"] != "BOOKMARK":
-                    self._changed(object_)
+                else:
+                    self._changed(object_, version)
         finally:
             self._stream.close()
             self._stream = None
         return version
 
-    def _changed(self, new: Json) -> None:
+    def _changed(self, new: Json, version: str = "") -> None:
         old = self.store.put(new)
+        self.store.reached(version)  # before it is told: who is woken may want to know
         if old is not None and _version(old) == _version(new):
             return  # a relist shows again what is known
         if old is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
@@ -229,6 +240,8 @@ class Informer:
 
     def _deleted(self, key: str, last: Json | None) -> None:
         old = self.store.drop(key)
+        if last is not None:
+            self.store.reached(_version(last))
         if old is not None:
             self._tell(last or old, None)
 
@@ -241,7 +254,7 @@ class Informer:
 
 
 def _version(object_: Json) -> str:
-    return object_["metadata"].get("resourceVersion", "")
+    return str(object_["metadata"].get("resourceVersion", ""))
 
 
 def _error(status: Json) -> ApiError:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pykubelet.client.errors import Conflict
 from pykubelet.errors import Failed
@@ -19,19 +20,40 @@ log = logging.getLogger(__name__)
 
 _FIRST, _LONGEST = 0.005, 60.0
 
+#: Turns taken at once, as upstream's controllers do: a burst of keys is no burst of threads.
+WORKERS = 5
+
+
+@dataclass(slots=True)
+class Figures:
+    """What has gone through a queue, for metrics. Counted without a lock: nothing depends on it."""
+
+    adds: int = 0
+    retries: int = 0
+    turns: int = 0
+    work_seconds: float = 0.0
+
 
 class Queue:
     """`turn(key)` may return seconds after which to look again unasked."""
 
-    def __init__(self, name: str, turn: Callable[[str], float | None]) -> None:
-        self._name = name
+    def __init__(
+        self, name: str, turn: Callable[[str], float | None], workers: int = WORKERS
+    ) -> None:
+        self.name = name
+        self.figures = Figures()
         self._turn = turn
         self._lock = threading.Lock()
         self._failures: dict[str, int] = {}
-        self._turns = Turns(self._take)
+        self._turns = Turns(self._take, workers)
 
     def add(self, key: str) -> None:
+        self.figures.adds += 1
         self._turns.wake(key)
+
+    def depth(self) -> int:
+        """How many keys wait for their turn."""
+        return self._turns.waiting()
 
     def add_after(self, key: str, seconds: float) -> None:
         self._turns.wake_at(key, time.monotonic() + seconds)
@@ -43,15 +65,23 @@ class Queue:
         self._turns.stop()
 
     def _take(self, key: str) -> None:
+        began = time.monotonic()
+        try:
+            self._try(key)
+        finally:
+            self.figures.work_seconds += time.monotonic() - began
+            self.figures.turns += 1
+
+    def _try(self, key: str) -> None:
         try:
             after = self._turn(key)
         except Conflict:
-            self._again(key, quiet=True)
+            self._again(key)
         except Failed as error:
-            log.warning("%s: %s: %s", self._name, key, error)
+            log.warning("%s: %s: %s", self.name, key, error)
             self._again(key)
         except Exception:
-            log.exception("%s: %s", self._name, key)
+            log.exception("%s: %s", self.name, key)
             self._again(key)
         else:
             with self._lock:
@@ -59,9 +89,10 @@ class Queue:
             if after is not None:
                 self.add_after(key, after)
 
-    def _again(self, key: str, quiet: bool = False) -> None:
+    def _again(self, key: str) -> None:
         with self._lock:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
-        wait = _FIRST if quiet and failures == 0 else min(_FIRST * 2**failures, _LONGEST)
+            self.figures.retries += 1
+        wait = min(_FIRST * 2 ** min(failures, 20), _LONGEST)
         self.add_after(key, wait)

@@ -35,10 +35,21 @@ def by_owner(object_: Json) -> Iterable[str]:
     return tuple(r["uid"] for r in object_["metadata"].get("ownerReferences") or ())
 
 
+def orphans(object_: Json) -> Iterable[str]:
+    """The namespace of an object that nobody controls."""
+    if any(r.get("controller") for r in object_["metadata"].get("ownerReferences") or ()):
+        return ()
+    return (object_["metadata"].get("namespace") or "",)
+
+
+#: How every shared store can be read.
+INDEXES: dict[str, Index] = {"namespace": by_namespace, "owner": by_owner, "orphans": orphans}
+
+
 class Informers:
     """One informer a resource, shared by all controllers of the process.
 
-    Every store can be read by namespace and by owner's UID.
+    Every store can be read by namespace, by owner's UID, and the orphans of a namespace.
     """
 
     def __init__(self, api: Api) -> None:
@@ -51,8 +62,7 @@ class Informers:
         with self._lock:
             informer = self._informers.get(resource)
             if informer is None:
-                wanted = {"namespace": by_namespace, "owner": by_owner, **(indexes or {})}
-                informer = Informer(self._api, resource, indexes=wanted)
+                informer = Informer(self._api, resource, indexes={**INDEXES, **(indexes or {})})
                 self._informers[resource] = informer
             return informer
 
@@ -74,13 +84,15 @@ class Informers:
 
 @dataclass(slots=True)
 class Context:
-    """What controllers share. `now` gives wall seconds; a simulation gives its own."""
+    """What controllers share. `now` gives wall seconds; a simulation gives its own, and its own
+    queues. `options` are the flags of the command line that controllers read, by their names."""
 
     api: Api
     informers: Informers
     events: EventRecorder
     now: Callable[[], float] = time.time
     options: Mapping[str, Any] = field(default_factory=dict)
+    queue: Callable[[str, Callable[[str], float | None]], Queue] = Queue
 
 
 class Controller(ABC):
@@ -94,7 +106,7 @@ class Controller(ABC):
         self.events = context.events
         self.now = context.now
         self.context = context
-        self.queue = Queue(self.name, self.turn)
+        self.queue = context.queue(self.name, self.turn)
 
     @abstractmethod
     def turn(self, key: str) -> float | None:

@@ -63,14 +63,20 @@ def claim(
     return ours, adopt, release
 
 
-def first_to_go(pods: Iterable[Json], now: float) -> list[Json]:
-    """In the order in which to delete: those whose loss costs least first, as upstream ranks."""
+def first_to_go(
+    pods: Iterable[Json], now: float, neighbours: Mapping[str, int] | None = None
+) -> list[Json]:
+    """In the order in which to delete: those whose loss costs least first, as upstream ranks.
+
+    `neighbours` counts related pods by node; without it, these pods are counted.
+    """
     pods = list(pods)
-    per_node = Counter(pod["spec"].get("nodeName") for pod in pods if is_active(pod))
+    if neighbours is None:
+        neighbours = Counter(pod["spec"].get("nodeName", "") for pod in pods if is_active(pod))
 
     def rank(pod: Json) -> tuple[Any, ...]:
         status = pod.get("status") or {}
-        node = pod["spec"].get("nodeName")
+        node = pod["spec"].get("nodeName") or ""
         phase = {"Pending": 0, "Unknown": 1, "Running": 2}.get(status.get("phase", ""), 0)
         since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
         restarts = max(
@@ -81,7 +87,7 @@ def first_to_go(pods: Iterable[Json], now: float) -> list[Json]:
             phase,
             is_ready(pod),
             _deletion_cost(pod),
-            -per_node[node],
+            -neighbours.get(node, 0),
             -(from_rfc3339(since) if since else now) if is_ready(pod) else 0.0,
             -restarts,
             -from_rfc3339(pod["metadata"].get("creationTimestamp") or "1970-01-01T00:00:00Z"),
