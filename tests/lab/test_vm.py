@@ -191,7 +191,8 @@ def test_pids_max_holds(node: Node) -> None:
         "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\npodPidsLimit: 32\n"
     )
     node.vm.run(f"cat > {dropin} && systemctl restart pykubelet", input=text.encode())
-    forks = "for i in $(seq 60); do sleep 1000 & done; echo started; wait"
+    # A shell that can't fork ends, so it isn't the container's first process.
+    forks = "(for i in $(seq 60); do sleep 1000 & done; wait) & exec sleep 1000"
     node.run_pod("forker", command=["sh", "-c", forks])
     cgroup = node.cgroup_of("forker")
     assert node.vm.run(f"cat {cgroup}/pids.max").strip() == "32"
