@@ -17,7 +17,8 @@ from pykubelet.objects.schema.decoding import decode
 Json = dict[str, Any]
 
 JSON, YAML = "application/json", "application/yaml"
-_READABLE = (JSON, YAML)
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+_READABLE = (JSON, YAML, PROTOBUF)
 _MOST_WARNINGS = 20
 
 
@@ -31,6 +32,8 @@ def tree_of(call: Call) -> Json:
     body = call.request.body
     if not body:
         return {}
+    if kind == PROTOBUF:
+        return _from_protobuf(body)
     if kind in ("*/*", JSON) or kind.endswith("+json"):
         try:
             tree = orjson.loads(body)
@@ -51,6 +54,23 @@ def tree_of(call: Call) -> Json:
     if not isinstance(tree, dict):
         raise status.bad_request("the body of the request is not an object")
     return tree
+
+
+def _from_protobuf(body: bytes) -> Json:
+    from pykubelet.objects import schema
+    from pykubelet.objects.wire import objects
+
+    try:
+        api_version, kind, message = objects.open_envelope(body)
+        type_name = schema.kind_type(api_version, kind)
+        if type_name is None and kind == "DeleteOptions":
+            type_name = "meta/v1.DeleteOptions"  # which every group has as its own
+        if type_name is None:
+            raise Invalid("no such kind", found=f"{kind} of {api_version}")
+        tree = objects.decode(type_name, message)
+    except (Invalid, UnicodeDecodeError, ValueError, OverflowError) as error:
+        raise status.bad_request(f"the body of the request is not protobuf: {error}") from None
+    return {"kind": kind, "apiVersion": api_version, **tree}
 
 
 def typed(call: Call, tree: Json, type_name: str, kind: str) -> Json:

@@ -22,13 +22,15 @@ from pykubelet.apiserver.printing.columns import Layout, layout_of
 Json = dict[str, Any]
 
 _JSON, _YAML = "application/json", "application/yaml"
-_TYPES = (_JSON, _YAML)
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
+_TYPES = (_JSON, _YAML, _PROTOBUF)
 _META = "meta.k8s.io/v1"
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-def negotiate(accept: str) -> tuple[str, str]:
-    """(media type, transformation) from an Accept header: the first that can be had."""
+def negotiate(accept: str, has_protobuf: bool = True) -> tuple[str, str]:
+    """(media type, transformation) from an Accept header: the first that can be had. Custom
+    resources have no protobuf."""
     if not accept:
         return _JSON, ""
     for one in accept.split(","):
@@ -36,7 +38,7 @@ def negotiate(accept: str) -> tuple[str, str]:
         given = dict(p.partition("=")[::2] for p in parameters)
         if kind in ("*/*", "application/*"):
             kind = _JSON
-        if kind not in _TYPES:
+        if kind not in _TYPES or (kind == _PROTOBUF and not has_protobuf):
             continue
         wanted = given.get("as", "")
         if not wanted:
@@ -47,9 +49,13 @@ def negotiate(accept: str) -> tuple[str, str]:
     raise status.not_acceptable(_TYPES)
 
 
+def _negotiated(call: Call) -> tuple[str, str]:
+    return negotiate(call.request.headers.get("accept", ""), bool(call.resource.type_name))
+
+
 def one(call: Call, item: Item, code: int = 200) -> Response:
     """One object."""
-    kind, wanted = negotiate(call.request.headers.get("accept", ""))
+    kind, wanted = _negotiated(call)
     match wanted:
         case "":
             body = item.body + b"\n"
@@ -62,13 +68,13 @@ def one(call: Call, item: Item, code: int = 200) -> Response:
 
 def tree(call: Call, made: Json, code: int = 200) -> Response:
     """An object that isn't stored: a Status, the answer to a review."""
-    kind, _ = negotiate(call.request.headers.get("accept", ""))
+    kind, _ = _negotiated(call)
     return _response(call, code, orjson.dumps(made) + b"\n", kind)
 
 
 def many(call: Call, found: Any) -> Response:
     """A list: `verbs.reading.Found`."""
-    kind, wanted = negotiate(call.request.headers.get("accept", ""))
+    kind, wanted = _negotiated(call)
     metadata: Json = {"resourceVersion": str(found.revision)}
     if found.proceed:
         metadata["continue"] = found.proceed
@@ -154,11 +160,53 @@ class _Transformed(Events):
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), body.rstrip())
 
 
+class _Protobuf(Events):
+    """Events in protobuf, each after its length in four bytes."""
+
+    content_type = f"{_PROTOBUF};stream=watch"
+
+    def __init__(self, call: Call, wanted: str) -> None:
+        super().__init__(call)
+        self._inner = _Transformed(call, wanted) if wanted else Events(call)
+
+    def initial(self, item: Item) -> bytes:
+        return _framed(self._inner.initial(item))
+
+    def change(self, kind: str, change: Change) -> bytes:
+        return _framed(self._inner.change(kind, change))
+
+    def bookmark(self, revision: int, annotations: Mapping[str, str]) -> bytes:
+        return _framed(self._inner.bookmark(revision, annotations))
+
+
+def _framed(frame: bytes) -> bytes:
+    from pykubelet.objects.wire.primitives import block
+
+    event = orjson.loads(frame)
+    inside = block(1, _in_protobuf(event["object"]))
+    message = block(1, event["type"].encode()) + block(2, inside)
+    return len(message).to_bytes(4, "big") + message
+
+
+def _in_protobuf(made: Json) -> bytes:
+    """An object, or list of them, of a built-in type in its envelope."""
+    from pykubelet.objects import schema
+    from pykubelet.objects.wire import objects
+
+    api_version, kind = made["apiVersion"], made["kind"]
+    type_name = schema.kind_type(api_version, kind)
+    if type_name is None:
+        raise status.not_acceptable((_JSON,))
+    return objects.envelope(api_version, kind, objects.encode(type_name, made))
+
+
 def events(call: Call) -> Events:
     """The writer of a watch's events."""
-    kind, wanted = negotiate(call.request.headers.get("accept", ""))
-    if kind != _JSON:
-        raise status.not_acceptable((_JSON,))
+    kind, wanted = _negotiated(call)
+    if kind == _YAML:
+        raise status.not_acceptable((_JSON, _PROTOBUF))
+    if kind == _PROTOBUF:
+        return _Protobuf(call, wanted)
     return _Transformed(call, wanted) if wanted else Events(call)
 
 
@@ -190,7 +238,9 @@ def _metadata_only(obj: Json) -> Json:
 
 
 def _response(call: Call, code: int, body: bytes, kind: str) -> Response:
-    if kind == _YAML:
+    if kind == _PROTOBUF:
+        body = _in_protobuf(orjson.loads(body))
+    elif kind == _YAML:
         body = yaml.dump(orjson.loads(body), Dumper=_Dumper, allow_unicode=True).encode()
     headers = tuple(("Warning", f'299 - "{_quoted(text)}"') for text in call.warnings)
     return Response(code, body, kind, headers)

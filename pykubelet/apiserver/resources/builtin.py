@@ -6,11 +6,13 @@ from typing import Any
 
 from pykubelet.apiserver.resources.registry import Resource
 from pykubelet.apiserver.resources.strategies import Errors, Strategy, generic
-from pykubelet.objects import fields, names
+from pykubelet.objects import fields, names, schema
 from pykubelet.objects.defaults import others as fill
 from pykubelet.objects.defaults import pods as fill_pods
 from pykubelet.objects.defaults import workloads as fill_workloads
 from pykubelet.objects.resources import qos_class
+from pykubelet.objects.schema import tables
+from pykubelet.objects.schema.decoding import decode
 from pykubelet.objects.validation import others as check
 from pykubelet.objects.validation import pods as check_pods
 from pykubelet.objects.validation import workloads as check_workloads
@@ -26,7 +28,10 @@ def _new_pod(pod: Json) -> None:
 
 
 def _new_workload(obj: Json) -> None:
-    obj.pop("status", None)
+    """A status that nobody has written yet: the zero of its type."""
+    type_name = schema.kind_type(obj["apiVersion"], obj["kind"])
+    assert type_name
+    obj["status"] = decode(tables.type_of(type_name).fields["status"].base, {})[0]
 
 
 def _new_namespace(namespace: Json) -> None:
@@ -43,7 +48,7 @@ def _kept_namespace(new: Json, old: Json) -> None:
 
 def _new_job(job: Json) -> None:
     """A job finds its pods by labels that it is given, unless somebody insists on their own."""
-    job.pop("status", None)
+    _new_workload(job)
     spec = job.setdefault("spec", {})
     if spec.get("manualSelector"):
         return
