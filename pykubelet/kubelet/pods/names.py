@@ -14,7 +14,7 @@ from typing import Any
 
 from pykubelet.errors import Invalid
 from pykubelet.kubelet.pods import spec
-from pykubelet.kubelet.pods.resolv_conf import ResolvConf
+from pykubelet.network.resolv_conf import ResolvConf
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from pykubelet.kubelet.cgroups.limits import Rules
 from pykubelet.kubelet.cgroups.tree import Cgroups
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.events import Recorder
-from pykubelet.kubelet.pods import resolv_conf, spec
+from pykubelet.kubelet.pods import spec
 from pykubelet.kubelet.pods.log_folders import LogFolders
 from pykubelet.kubelet.pods.names import dns_config, sandbox_hostname
 from pykubelet.kubelet.pods.slots import Slots
@@ -29,6 +29,7 @@ from pykubelet.kubelet.runtime.sandboxes import sandbox_config
 from pykubelet.kubelet.runtime.security import NodeSecurity
 from pykubelet.kubelet.volumes.manager import Volumes
 from pykubelet.kubelet.volumes.model import Mounted
+from pykubelet.network import resolv_conf
 
 Json = dict[str, Any]
 

@@ -11,7 +11,7 @@ import pytest
 
 from pykubelet.kubelet.pods.environment import environment
 from pykubelet.kubelet.pods.names import dns_config, sandbox_hostname
-from pykubelet.kubelet.pods.resolv_conf import ResolvConf
+from pykubelet.network.resolv_conf import ResolvConf
 from pykubelet.kubelet.runtime.client import Runtime
 from pykubelet.kubelet.runtime.containers import container_config, log_path
 from pykubelet.kubelet.runtime.model import ContainerState

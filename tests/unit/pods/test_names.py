@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykubelet.errors import Invalid
-from pykubelet.kubelet.pods import resolv_conf
 from pykubelet.kubelet.pods.names import (
     dns_config,
     hostname_and_domain,
     hosts_file,
     sandbox_hostname,
 )
-from pykubelet.kubelet.pods.resolv_conf import ResolvConf
+from pykubelet.network import resolv_conf
+from pykubelet.network.resolv_conf import ResolvConf
 from tests.support.world import Json, pod
 
 NODE = ResolvConf(("192.0.2.53",), ("example.org",), ("timeout:2",), path="/etc/resolv.conf")

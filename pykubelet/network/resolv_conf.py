@@ -2,8 +2,9 @@
 
 A pod can't use a resolver that listens on the node's loopback, and a cluster DNS that forwards to
 one answers itself for ever. Where the configured file names only such a stub, as systemd-resolved's
-and NetworkManager's do, the file with the real servers behind it is read instead. `names` builds
-pods' DNS configuration from what is found here. Source: resolv.conf(5), systemd-resolved(8).
+and NetworkManager's do, the file with the real servers behind it is read instead. The kubelet
+builds pods' DNS configuration from what is found here, cluster DNS forwards to it.
+Source: resolv.conf(5), systemd-resolved(8).
 """
 
 from __future__ import annotations
