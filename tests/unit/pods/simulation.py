@@ -148,7 +148,7 @@ class SimRuntime:
         if id not in self.containers:
             return
         self._call("StopContainer", lambda: None)
-        if self.containers[id].state is not ContainerState.RUNNING:
+        if id not in self.containers or self.containers[id].state is not ContainerState.RUNNING:
             return
         behaviour = self._behaviours[id]
         killed = behaviour.stops_in > grace
