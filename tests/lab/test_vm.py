@@ -147,11 +147,20 @@ def test_pods_outlive_the_agent(node: Node, how: str) -> None:
     assert after["restartCount"] == before["restartCount"]
 
 
-def test_a_reload_keeps_the_agent(node: Node) -> None:
+def test_a_reload_keeps_the_process_and_the_pods(node: Node) -> None:
+    before = node.running("hello")
     agent = node.vm.run("systemctl show -p MainPID --value pykubelet")
     node.vm.run("systemctl reload pykubelet")
-    assert node.status()["node"]["ready"]
+    until(
+        lambda: "reloaded" in node.vm.run("journalctl -u pykubelet -o cat"),
+        "the agent says what it has taken up", timeout=120, interval=1,
+    )  # fmt: skip
     assert node.vm.run("systemctl show -p MainPID --value pykubelet") == agent
+    assert node.running("hello")["containerID"] == before["containerID"]
+    until(
+        lambda: node.vm.run("systemctl is-active pykubelet", check=False) == "active\n",
+        "systemd knows that the reload is over", timeout=60, interval=1,
+    )  # fmt: skip
 
 
 def test_memory_max_is_set_and_an_oom_kill_is_told(node: Node) -> None:

@@ -201,6 +201,8 @@ class Daemon:
                 self._take(run, machine.ready(run.state, now, limits))
             elif (key, value) == ("WATCHDOG", "1"):
                 self._take(run, machine.alive(run.state, now, limits))
+            elif key == "EXTEND_TIMEOUT_USEC" and value.isdigit():
+                self._take(run, machine.extended(run.state, now, int(value) / 1e6))
             elif key == "STATUS":
                 self._take(run, machine.told(run.state, value))
 

@@ -108,6 +108,13 @@ def alive(state: State, now: float, limits: Limits) -> Turn:
     return Turn(replace(state, deadline=_silence(now, limits)))
 
 
+def extended(state: State, now: float, seconds: float) -> Turn:
+    """It asks for patience with its start or its end (EXTEND_TIMEOUT_USEC=…)."""
+    if state.phase not in (Phase.STARTING, Phase.STOPPING) or state.deadline is None:
+        return Turn(state)
+    return Turn(replace(state, deadline=max(state.deadline, now + seconds)))
+
+
 def told(state: State, status: str) -> Turn:
     """Its own words about itself (STATUS=…)."""
     return Turn(replace(state, status=status))

@@ -60,6 +60,15 @@ def test_one_that_never_gets_ready_is_ended_and_tried_again() -> None:
     assert machine.exited(turn.state, 91, LIMITS, "ended").state.phase is Phase.WAITING
 
 
+def test_one_that_asks_for_patience_gets_it_while_it_starts() -> None:
+    state = machine.start(State(), 0, LIMITS).state
+    state = machine.extended(state, 80, 60).state
+    assert machine.passed(state, 139, LIMITS).act is None
+    assert machine.passed(state, 140, LIMITS).act is Act.TERMINATE
+    assert machine.extended(state, 80, 1).state == state  # never less than it had
+    assert machine.extended(running(), 0, 1000).state == running()
+
+
 def test_stopping_is_final_and_a_restart_is_immediate() -> None:
     stopping = machine.stop(running(), 5, LIMITS)
     assert (stopping.act, stopping.state.phase) == (Act.TERMINATE, Phase.STOPPING)
