@@ -49,6 +49,8 @@ class Call:
     resource: Resource
     user: User
     warnings: list[str] = field(default_factory=list)
+    owners: list[Json] | None = None
+    """The managedFields that an apply has settled; None: to be found by comparing."""
 
     @property
     def strategy(self) -> Strategy:

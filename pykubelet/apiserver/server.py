@@ -15,6 +15,7 @@ from typing import Any
 from pykubelet.apiserver import openapi, presenting, reviews, routes, status
 from pykubelet.apiserver.admission.namespace_lifecycle import namespace_lifecycle
 from pykubelet.apiserver.admission.service_addresses import ServiceAddresses
+from pykubelet.apiserver.authentication import impersonation
 from pykubelet.apiserver.authentication.chain import Authentication
 from pykubelet.apiserver.authorization.rbac import Attributes, Rbac
 from pykubelet.apiserver.bootstrap import make_what_must_be
@@ -124,6 +125,8 @@ class ApiServer:
         user = self._authentication.user_of(request)
         if user is None:
             raise status.unauthorized()
+        if "impersonate-user" in request.headers:
+            user = impersonation.assumed(user, request, self.rbac)
         route = routes.parse(request.method, request.path, request.query)
         resource = None
         if route.is_resource:

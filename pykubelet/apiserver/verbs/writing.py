@@ -16,6 +16,7 @@ from pykubelet.apiserver.calls import Call, generated_name, new_uid
 from pykubelet.apiserver.front.messages import Response
 from pykubelet.apiserver.storage.contract import Conflict, Exists, Record
 from pykubelet.objects.fields import FieldError
+from pykubelet.objects.patches import ownership
 from pykubelet.objects.validation.meta import metadata, metadata_update
 
 Json = dict[str, Any]
@@ -60,6 +61,7 @@ async def create_object(call: Call, obj: Json) -> Item:
         meta["name"] = generated_name(meta["generateName"])
     strategy.fill(obj)
     await admit(call, "CREATE", obj, None)
+    _record_owners(call, obj, None)
     for attempt in range(_GENERATE_TRIES):
         errors = [
             *metadata(obj, strategy.name_rule, call.resource.namespaced),
@@ -151,6 +153,7 @@ async def prepared(call: Call, new: Json, old: Json) -> Json:
     if strategy.generation and _wanted(made) != _wanted(old):
         made["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     await admit(call, "UPDATE", made, old)
+    _record_owners(call, made, old)
     errors = list(metadata_update(made, old))
     if call.route.subresource != "status":
         errors += [*strategy.validate(made), *strategy.validate_update(made, old)]
@@ -186,6 +189,26 @@ def _held(obj: Json) -> bool:
     if meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
         return True
     return obj["kind"] == "Namespace" and bool((obj.get("spec") or {}).get("finalizers"))
+
+
+def _record_owners(call: Call, made: Json, old: Json | None) -> None:
+    """managedFields: as an apply has settled them, or found by comparing."""
+    meta = made["metadata"]
+    given = meta.pop("managedFields", None)
+    if call.owners is not None:
+        owners = call.owners
+    else:
+        before = old
+        if old is not None and given is not None and not any(one.get("fieldsV1") for one in given):
+            # A client that sends an empty list has them forgotten.
+            before = {**old, "metadata": {**old["metadata"], "managedFields": []}}
+        who = ownership.Owner(
+            call.manager, ownership.UPDATE, call.resource.group_version, call.route.subresource,
+            call.now(),
+        )  # fmt: skip
+        owners = ownership.after_update(before, made, call.resource.type_name, who)
+    if owners:
+        meta["managedFields"] = owners
 
 
 async def admit(call: Call, operation: str, new: Json, old: Json | None) -> None:

@@ -30,7 +30,7 @@ def test_structures_that_are_always_there_appear() -> None:
 
 
 def test_quantities_and_times_are_spelled_in_one_way() -> None:
-    tree = {"limits": {"cpu": "1000m", "memory": 1024}}
+    tree: dict[str, Any] = {"limits": {"cpu": "1000m", "memory": 1024}}
     assert made("core/v1.ResourceRequirements", tree) == {"limits": {"cpu": "1", "memory": "1024"}}
     tree = {"creationTimestamp": "2020-01-02T03:04:05.678+01:00"}
     assert made("meta/v1.ObjectMeta", tree) == {"creationTimestamp": "2020-01-02T02:04:05Z"}
