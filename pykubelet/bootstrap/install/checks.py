@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from pykubelet.bootstrap.install.commands import output
 
 PORTS = {10250: "the kubelet API", 10248: "the health check"}
 _INSTANCES = 512
@@ -156,12 +157,8 @@ def _firewalls() -> list[str]:
              "firewalld": (["firewall-cmd", "--state"], "running")}  # fmt: skip
     found = []
     for name, (command, answer) in asked.items():
-        if shutil.which(command[0]):
-            said = subprocess.run(
-                command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-            ).stdout
-            if said.startswith(answer):
-                found.append(name)
+        if shutil.which(command[0]) and output(*command, check=False).startswith(answer):
+            found.append(name)
     return found
 
 

@@ -18,9 +18,10 @@ from typing import Any
 from pykubelet.bootstrap.images import layouts, recipes
 from pykubelet.bootstrap.images.store import Store
 from pykubelet.bootstrap.install import checks, containerd, paths
+from pykubelet.bootstrap.install.commands import output
 from pykubelet.bootstrap.install.managers import Manager, manager
 from pykubelet.bootstrap.install.record import Placed, Record
-from pykubelet.errors import Failed, Invalid, TimedOut
+from pykubelet.errors import Invalid, TimedOut
 from pykubelet.network.install import render_config, render_executable
 
 Say = Callable[[str], None]
@@ -77,7 +78,7 @@ class Runtime:
         self._record = record
         self._say = say
         self._warn = warn
-        self.version = containerd.version(_output("containerd", "--version"))
+        self.version = containerd.version(output("containerd", "--version"))
         self.settings: containerd.Effective
 
     def configure(self) -> bool:
@@ -93,7 +94,7 @@ class Runtime:
             cni_conf=str(paths.CNI_CONF),
         )
         placed = self._record.place(path, containerd.render(wishes), replace=is_as_packaged(path))
-        self.settings = containerd.effective(_output("containerd", "config", "dump"))
+        self.settings = containerd.effective(output("containerd", "config", "dump"))
         if placed in (Placed.EDITED, Placed.FOREIGN):
             self._fit_in(placed)
         else:
@@ -112,11 +113,11 @@ class Runtime:
 
 def is_as_packaged(path: Path) -> bool:
     """Whether a configuration file is just as its Debian package brought it."""
-    owner = _output("dpkg-query", "--search", str(path), check=False).partition(":")[0]
+    owner = output("dpkg-query", "--search", str(path), check=False).partition(":")[0]
     if not owner or not path.exists():
         return False
-    known = _output("dpkg-query", "--show", "--showformat=${Conffiles}", owner, check=False)
-    checksum = _output("md5sum", str(path)).split()[0]
+    known = output("dpkg-query", "--show", "--showformat=${Conffiles}", owner, check=False)
+    checksum = output("md5sum", str(path)).split()[0]
     return f"{path} {checksum}" in known
 
 
@@ -222,24 +223,11 @@ def show_example(record: Record, source: Path, say: Say) -> None:
 def wait_for_pod(name: str, timeout: float = 120.0) -> dict[str, Any]:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        shown = _output(str(paths.PROGRAM), "status", "-o", "json", check=False)
+        shown = output(str(paths.PROGRAM), "status", "-o", "json", check=False)
         pods = json.loads(shown)["pods"] if shown.startswith("{") else []
         for pod in pods:
             if pod["name"].startswith(f"{name}-") and pod["phase"] == "Running":
                 return dict(pod)
         time.sleep(0.2)
-    why = _output(str(paths.PROGRAM), "why", str(paths.MANIFESTS / EXAMPLE), check=False)
+    why = output(str(paths.PROGRAM), "why", str(paths.MANIFESTS / EXAMPLE), check=False)
     raise TimedOut(f"the example pod isn't running after {timeout:.0f} s:\n{why}")
-
-
-def _output(*command: str, check: bool = True) -> str:
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise Failed(f"{command[0]} isn't installed") from error
-    if check and done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise Failed(f"{' '.join(command)}: {said[0]}")
-    return done.stdout

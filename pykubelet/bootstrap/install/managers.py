@@ -6,15 +6,15 @@ To both, stopping the agent or the runtime leaves the pods running.
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Protocol
 
 from pykubelet.bootstrap.install import paths
 from pykubelet.bootstrap.install.checks import under_systemd
+from pykubelet.bootstrap.install.commands import output
 from pykubelet.bootstrap.install.record import Record
 from pykubelet.bootstrap.supervisor import control
-from pykubelet.bootstrap.supervisor.daemon import answers
+from pykubelet.bootstrap.supervisor.processes import answers
 from pykubelet.errors import Failed, Invalid, PykubeletError, Unavailable
 
 UNIT = "pykubelet.service"
@@ -55,7 +55,7 @@ class Systemd:
     hints: tuple[str, ...] = ("systemctl status pykubelet", "journalctl -u pykubelet")
 
     def pids(self) -> frozenset[int]:
-        shown = _run("systemctl", "show", "--property=MainPID", "--value", UNIT)
+        shown = output("systemctl", "show", "--property=MainPID", "--value", UNIT, check=False)
         return frozenset(int(word) for word in shown.split() if word.isdigit())
 
     def start_runtime(self, *, changed: bool) -> None:
@@ -70,24 +70,22 @@ class Systemd:
         self._systemctl("restart", UNIT)
 
     def stop_agent(self) -> None:
-        _run("systemctl", "disable", "--now", "--quiet", UNIT)
+        output("systemctl", "disable", "--now", "--quiet", UNIT, check=False)
 
     def stop_runtime(self) -> None:
         """It is the distribution's, and runs by itself."""
 
     def start_former_runtime(self) -> None:
-        _run("systemctl", "daemon-reload")
+        output("systemctl", "daemon-reload", check=False)
         if shutil.which("containerd"):
             self._systemctl("restart", "containerd.service")
 
     def _systemctl(self, *words: str) -> None:
-        done = subprocess.run(
-            ["systemctl", *words],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            last = _run("journalctl", "--unit", words[-1], "--lines", "20", "--output", "cat")
-            raise Failed(f"systemctl {' '.join(words)}: {done.stderr.strip()}\n{last.rstrip()}")
+        try:
+            output("systemctl", *words)
+        except Failed as error:
+            journal = ("journalctl", "--unit", words[-1], "--lines", "20", "--output", "cat")
+            raise Failed(f"{error}\n{output(*journal, check=False).rstrip()}") from error
 
 
 class Supervised:
@@ -137,9 +135,3 @@ def _foreign_containerd() -> bool:
     except Unavailable:
         return answers(paths.CONTAINERD_SOCKET)
     return bool(phase == "foreign")
-
-
-def _run(*command: str) -> str:
-    return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    ).stdout

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from pykubelet.bootstrap.install import paths
 from pykubelet.bootstrap.install.checks import under_systemd
+from pykubelet.bootstrap.install.commands import output
 from pykubelet.bootstrap.install.managers import manager
 from pykubelet.bootstrap.install.record import Record
-from pykubelet.bootstrap.supervisor.daemon import answers
+from pykubelet.bootstrap.supervisor.processes import answers
 from pykubelet.errors import Failed, Unavailable
 from pykubelet.kubelet.runtime.client import Runtime
 from pykubelet.kubelet.runtime.model import ContainerState, PodRuntime
@@ -79,7 +80,7 @@ def _runtime() -> Iterator[Runtime]:
 def _start_containerd() -> subprocess.Popen[bytes] | None:
     if under_systemd():
         process = None
-        subprocess.run(["systemctl", "start", "containerd"], stdin=subprocess.DEVNULL, check=False)
+        output("systemctl", "start", "containerd", check=False)
     elif program := shutil.which("containerd"):
         process = subprocess.Popen(
             [program], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -130,15 +131,12 @@ def unmount(folder: Path) -> None:
         points = [line.split()[1].replace("\\040", " ") for line in mounts]
     for point in reversed(points):
         if point == str(folder) or point.startswith(f"{folder}/"):
-            subprocess.run(["umount", "--lazy", point], stdin=subprocess.DEVNULL, check=False)
+            output("umount", "--lazy", point, check=False)
 
 
 def remove_cgroups(base: Path = Path("/sys/fs/cgroup")) -> None:
     if under_systemd():
-        subprocess.run(
-            ["systemctl", "stop", "--quiet", "kubepods.slice"],
-            stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+        output("systemctl", "stop", "--quiet", "kubepods.slice", check=False)
     unified = (base / "cgroup.controllers").exists()
     for hierarchy in (base,) if unified else [p for p in base.iterdir() if p.is_dir()]:
         for name in _CGROUPS:

@@ -23,6 +23,12 @@ from typing import Any
 from pykubelet.bootstrap.install.paths import LOGS, RUN
 from pykubelet.bootstrap.supervisor import logs, machine
 from pykubelet.bootstrap.supervisor.machine import Act, Phase, State, Turn
+from pykubelet.bootstrap.supervisor.processes import (
+    answers,
+    how_it_ended,
+    shield_from_oom,
+    start_time,
+)
 from pykubelet.bootstrap.supervisor.services import Service
 from pykubelet.errors import Failed
 
@@ -165,7 +171,7 @@ class Daemon:
         finally:
             os.close(out)
         self._watch(run, run.child.pid)
-        _shield_from_oom(run.pid)
+        shield_from_oom(run.pid)
         if service.socket is not None:
             self._timers[service.name] = time.monotonic() + _PROBE
 
@@ -186,8 +192,7 @@ class Daemon:
         os.close(run.pidfd)
         how = "ended"
         if run.child is not None:
-            code = run.child.wait()
-            how = f"ended with code {code}" if code >= 0 else f"ended by {_signal_name(-code)}"
+            how = how_it_ended(run.child.wait())
         run.pid, run.pidfd, run.child = 0, -1, None
         self._timers.pop(run.service.name, None)
         self._take(run, machine.exited(run.state, time.monotonic(), run.service.limits, how))
@@ -324,7 +329,7 @@ class Daemon:
         self._selector.register(run.notify, selectors.EVENT_READ, on_notify)
 
     def _write_state(self) -> None:
-        pids = {n: [r.pid, _start_time(r.pid)] for n, r in self._runs.items() if r.pid}
+        pids = {n: [r.pid, start_time(r.pid)] for n, r in self._runs.items() if r.pid}
         part = self._run_dir / "supervisor.json.part"
         part.write_text(json.dumps({"supervisor": os.getpid(), "pids": pids}))
         part.replace(self._run_dir / "supervisor.json")
@@ -337,7 +342,7 @@ class Daemon:
             return
         for name, (pid, started) in found.items():
             run = self._runs.get(name)
-            if run is None or _start_time(pid) != started or started == 0:
+            if run is None or start_time(pid) != started or started == 0:
                 continue
             now = time.monotonic()
             self._watch(run, pid)
@@ -364,34 +369,3 @@ class Daemon:
                 (self._run_dir / path).unlink(missing_ok=True)
             for name in self._runs:
                 self._notify_path(name).unlink(missing_ok=True)
-
-
-def answers(path: Path | None) -> bool:
-    """Whether somebody listens on a unix socket."""
-    if path is None:
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(str(path)) == 0
-
-
-def _start_time(pid: int) -> int:
-    """When a process started, in ticks since boot; 0 if it is gone. With the pid it is unique."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
-def _shield_from_oom(pid: int) -> None:
-    try:
-        Path(f"/proc/{pid}/oom_score_adj").write_text("-999")
-    except OSError:
-        pass  # without CAP_SYS_RESOURCE it can't be had; everything works without
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
