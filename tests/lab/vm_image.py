@@ -227,13 +227,17 @@ def _initrd(root: Path, folder: Path) -> None:
     busybox = shutil.which("busybox")
     assert busybox
     shutil.copy(busybox, tree / "bin/busybox")
+    loaded = []
     for module in MODULES:
-        found = next((root / "lib/modules").glob(f"*/kernel/**/{module}.ko*"))
+        found = next((root / "lib/modules").glob(f"*/kernel/**/{module}.ko*"), None)
+        if found is None:
+            continue  # built in
+        loaded.append(module)
         data = found.read_bytes()
         (tree / f"{module}.ko").write_bytes(
             lzma.decompress(data) if found.suffix == ".xz" else data
         )
-    (tree / "init").write_text(INIT.format(modules=" ".join(MODULES)))
+    (tree / "init").write_text(INIT.format(modules=" ".join(loaded)))
     (tree / "init").chmod(0o755)
     names = "\n".join(str(p.relative_to(tree)) for p in sorted(tree.rglob("*")))
     with (folder / "initrd").open("wb") as out:
