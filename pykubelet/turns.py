@@ -46,8 +46,9 @@ class Turns:
         self._alarm_set = threading.Condition(self._lock)
         self._number = itertools.count()
         self._stopped = False
-        #: How many turns there have been.
+        #: How many turns there have been, and the CPU time of all work that is over.
         self.taken = 0
+        self.cpu_seconds = 0.0
         threading.Thread(target=self._watch_clock, name="timer", daemon=True).start()
 
     # -- what others call -------------------------------------------------------------------
@@ -142,11 +143,14 @@ class Turns:
                     self._workers -= 1
                     return
                 work = self._ready.popleft()
+            began = time.thread_time()
             try:
                 work()
             except Exception:
                 log.exception("a piece of work failed")
             del work  # an idle thread must not keep what it last worked on alive
+            with self._lock:
+                self.cpu_seconds += time.thread_time() - began
 
     def _take_turn(self, key: str) -> None:
         with self._lock:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import queue
 import signal
 import sys
-import threading
 
 SUMMARY = "run the node agent"
+
+_SIGNALS = {signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "reload"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.description = (
         "Runs the pods of the manifest folder through the container runtime. Configuration is "
-        "upstream's KubeletConfiguration; flags go before it. SIGTERM leaves the pods running."
+        "upstream's KubeletConfiguration; flags go before it. SIGTERM leaves the pods running, "
+        "SIGHUP takes up a changed configuration file."
     )
     add_flags(parser)
 
@@ -25,38 +28,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pykubelet.errors import PykubeletError
     from pykubelet.kubelet.config.loading import load
+    from pykubelet.kubelet.daemon import log_lines
 
     config = load(args)
-    _log_to_stderr(config.verbosity)
+    log_lines.set_up(config.log_format, config.verbosity)
+    log = logging.getLogger(__name__)
     if os.geteuid() != 0:
         print("pykubelet run: needs root; start it with sudo", file=sys.stderr)
         return 1
     for sentence in config.ignored:
-        logging.getLogger(__name__).warning("%s", sentence)
-    from pykubelet.kubelet.agent import Agent
-    from pykubelet.kubelet.agent import run as run_agent
+        log.warning("%s", sentence)
+    signals = _Signals()
+    from pykubelet.kubelet import agent
 
-    stop = threading.Event()
-    agent = Agent(config)
-
-    def on_signal(number: int, frame: object) -> None:
-        stop.set()
-        agent.interrupt()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
     try:
-        run_agent(agent, stop)
+        agent.run(agent.Agent(config), signals.next, lambda: load(args))
     except PykubeletError as error:
-        logging.getLogger(__name__).error("%s", error)
+        for line in str(error).splitlines():
+            log.error("%s", line)
         return 1
     return 0
 
 
-def _log_to_stderr(verbosity: int) -> None:
-    level = logging.DEBUG if verbosity >= 4 else logging.INFO
-    logging.basicConfig(
-        level=level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
-    )
+class _Signals:
+    """Signals as a queue. SimpleQueue may be put to from within a signal handler; an Event's or a
+    Queue's lock may be held by the very thread that the handler interrupts."""
+
+    def __init__(self) -> None:
+        self._arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for number in _SIGNALS:
+            signal.signal(number, self._arrive)
+
+    def _arrive(self, number: int, frame: object) -> None:
+        self._arrived.put(_SIGNALS[signal.Signals(number)])
+
+    def next(self, seconds: float | None) -> str:
+        """The next signal's meaning; "" where none comes within `seconds`."""
+        try:
+            return self._arrived.get(timeout=seconds)
+        except queue.Empty:
+            return ""

@@ -60,6 +60,10 @@ class AgentBackend:
         self._checks = checks
         self._started = time.time()
 
+    def take_up(self, config: Configuration) -> None:
+        """Show a configuration that the agent has reloaded."""
+        self._config = config
+
     # -- pods -----------------------------------------------------------------------------------
 
     def pods(self) -> Sequence[Json]:

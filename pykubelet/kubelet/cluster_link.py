@@ -22,6 +22,7 @@ from pykubelet.kubelet.membership import Membership
 from pykubelet.kubelet.pods import spec
 from pykubelet.kubelet.pods.manager import PodManager
 from pykubelet.kubelet.pods.reporting import Reporting
+from pykubelet.kubelet.rates import Rate
 from pykubelet.kubelet.report import NodeReport
 from pykubelet.kubelet.sources.cluster import ClusterPods
 from pykubelet.kubelet.sources.local import LocalSources
@@ -76,6 +77,7 @@ class ClusterLink:
         self._classes = Informer(self.api, RUNTIME_CLASSES)
         self._node = Informer(self.api, NODES, field_selector=f"metadata.name={report.name}")
         self._events = EventRecorder(self.api, "kubelet", report.name)
+        self._event_rate = Rate(config.event_record_qps, config.event_burst)
         self._manager: PodManager | None = None
 
     def join(self, manager: PodManager) -> None:
@@ -112,8 +114,10 @@ class ClusterLink:
         self.membership.changed()
 
     def event(self, event: Event) -> None:
-        """Carry an event of the agent's to the API."""
+        """Carry an event of the agent's to the API, unless there have been too many of late."""
         assert self._manager
+        if not self._event_rate.allows():
+            return
         pod = self._manager.pod(event.about)
         if pod is not None:
             mirror = self.pods.get(spec.full_name(pod))

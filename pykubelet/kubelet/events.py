@@ -60,7 +60,7 @@ class Recorder:
                 self._events.popitem(last=False)
         if event.count == 1:
             level = logging.WARNING if kind == WARNING else logging.INFO
-            log.log(level, "%s: %s: %s", name, reason, message, extra={"pod": name})
+            log.log(level, "%s: %s: %s", name, reason, message, extra={"pod": name, "uid": about})
         if self.sink:
             self.sink(event)
 

@@ -7,10 +7,12 @@ Computed when somebody asks and never otherwise. The figures are `node.gathering
 from __future__ import annotations
 
 import os
+import re
 import resource
 from collections import Counter
 from typing import Any
 
+from pykubelet.kubelet.daemon.vitals import Vitals
 from pykubelet.kubelet.guard import Guard
 from pykubelet.kubelet.node import metrics, stats
 from pykubelet.kubelet.node.gathering import Gathering
@@ -18,6 +20,7 @@ from pykubelet.kubelet.node.metrics import Page
 from pykubelet.kubelet.pods.manager import PodManager
 from pykubelet.kubelet.probes.manager import Probes
 from pykubelet.kubelet.report import NodeReport
+from pykubelet.kubelet.runtime.client import Runtime
 from pykubelet.kubelet.runtime.model import ContainerState
 from pykubelet.version import KUBERNETES_VERSION
 
@@ -32,12 +35,16 @@ class FigurePages:
         manager: PodManager,
         report: NodeReport,
         probes: Probes,
+        vitals: Vitals,
+        runtime: Runtime,
     ) -> None:
         self._gathering = gathering
         self._guard = guard
         self._manager = manager
         self._report = report
         self._probes = probes
+        self._vitals = vitals
+        self._runtime = runtime
 
     def summary(self, only_cpu_and_memory: bool) -> Json:
         found = self._gathering.all(self._pods(), disk=not only_cpu_and_memory)
@@ -86,10 +93,30 @@ class FigurePages:
                      {"eviction_signal": signal}, number)  # fmt: skip
         page.add("kubelet_turns_total", "counter", "Number of times that a pod was looked at",
                  {}, self._manager.turns.taken)  # fmt: skip
+        for loop, seconds in sorted(self._vitals.cpu_seconds().items()):
+            page.add("kubelet_loop_cpu_seconds_total", "counter", "CPU time spent, by loop",
+                     {"loop": loop}, seconds)  # fmt: skip
+        self._runtime_calls(page)
         page.add("kubernetes_build_info", "gauge", "What this is a build of",
                  {"git_version": KUBERNETES_VERSION}, 1)  # fmt: skip
         _process(page)
         return page.text()
+
+    def _runtime_calls(self, page: Page) -> None:
+        for name, tally in sorted(self._runtime.tallies().items()):
+            labels = {"operation_type": snake_case(name)}
+            about = "kubelet_runtime_operations"
+            page.add(f"{about}_total", "counter",
+                     "Number of runtime operations by type", labels, tally.calls)  # fmt: skip
+            page.add(f"{about}_errors_total", "counter",
+                     "Number of failed runtime operations", labels, tally.errors)  # fmt: skip
+            page.add(f"{about}_seconds_total", "counter",
+                     "Time that runtime operations took", labels, tally.seconds)  # fmt: skip
+
+
+def snake_case(name: str) -> str:
+    """`ListPodSandbox` as upstream's metrics spell it: `list_pod_sandbox`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _process(page: Page) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pykubelet.errors import Failed
+from pykubelet.kubelet import rules
 from pykubelet.kubelet.cgroups.tree import Cgroups
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.events import WARNING, Recorder
 from pykubelet.kubelet.node import eviction, figures
 from pykubelet.kubelet.node.eviction import Eviction
-from pykubelet.kubelet.node.evictor import Evictor, Rules
+from pykubelet.kubelet.node.evictor import Evictor
 from pykubelet.kubelet.node.gathering import Gathering
 from pykubelet.kubelet.node.pressure import Alarm, Observer
 from pykubelet.kubelet.pods import spec
@@ -26,21 +27,7 @@ from pykubelet.kubelet.runtime.client import Runtime
 
 Json = dict[str, Any]
 
-
-def rules(config: Configuration) -> Rules:
-    """The evictor's rules as the configuration has them."""
-    return Rules(
-        thresholds=eviction.thresholds(
-            config.eviction_hard,
-            config.eviction_soft,
-            config.eviction_soft_grace_period,
-            config.eviction_minimum_reclaim,
-            enforce_pods="pods" in config.enforce_node_allocatable,
-        ),
-        transition=config.eviction_pressure_transition_period,
-        max_pod_grace=config.eviction_max_pod_grace_period,
-        watch_storage_limits=config.local_storage_capacity_isolation,
-    )
+NAME = "eviction"
 
 
 class Guard:
@@ -67,9 +54,9 @@ class Guard:
         self._image_dirs: list[str] = []
         observer = Observer(config.root_dir, cgroups, self._where_images_are)
         self.evictor = Evictor(
-            self, observer.observe, rules(config), on_change=lambda pressures: on_change()
+            self, observer.observe, rules.evictions(config), on_change=lambda pressures: on_change()
         )
-        self._thread = threading.Thread(target=self._run, name="eviction", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -79,6 +66,11 @@ class Guard:
         self._alarm.ring()
         self._thread.join()
         self._alarm.close()
+
+    def take_up(self, config: Configuration) -> None:
+        """Go on by a changed configuration, and look at once."""
+        self.evictor.rules = rules.evictions(config)
+        self._alarm.ring()
 
     def refusal(self, pod: Json) -> Verdict | None:
         """Why no such pod is taken under the pressure that there is."""

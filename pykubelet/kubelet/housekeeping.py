@@ -6,19 +6,23 @@ Every job is quick when there is nothing to do. `agent` starts them; `turns` run
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from typing import Any
 
-from pykubelet.errors import Failed
+from pykubelet.errors import Failed, PykubeletError
+from pykubelet.kubelet import rules
 from pykubelet.kubelet.cgroups.tree import Cgroups
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.node.collector import Collector
-from pykubelet.kubelet.node.garbage import ContainerPolicy, ImagePolicy, Pods
+from pykubelet.kubelet.node.garbage import ContainerPolicy, Pods
 from pykubelet.kubelet.node.logs import Rotation, remove_dead_links
 from pykubelet.kubelet.pods import spec
 from pykubelet.kubelet.pods.manager import PodManager
+from pykubelet.kubelet.report import NodeReport
 from pykubelet.kubelet.runtime.client import Runtime
 from pykubelet.kubelet.runtime.model import ContainerState
+from pykubelet.kubelet.servers import Servers
 from pykubelet.kubelet.volumes.manager import Volumes
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,8 @@ Json = dict[str, Any]
 
 CONTAINERS_EVERY = 60.0
 IMAGES_EVERY = 300.0
+NETWORK_EVERY = 300.0
+CERTIFICATE_EVERY = 3600.0
 
 
 class Housekeeping:
@@ -39,6 +45,8 @@ class Housekeeping:
         volumes: Volumes,
         cgroups: Cgroups,
         links: str,
+        report: NodeReport,
+        servers: Servers,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -47,6 +55,8 @@ class Housekeeping:
         self._volumes = volumes
         self._cgroups = cgroups
         self._links = links
+        self._report = report
+        self._servers = servers
         self._rotation = Rotation(
             runtime.reopen_log, config.container_log_max_size, config.container_log_max_files
         )
@@ -54,10 +64,19 @@ class Housekeeping:
     def start(self) -> None:
         turns = self._manager.turns
         turns.every(self._config.sync_frequency, self._manager.relist)
-        turns.every(self._config.container_log_monitor_interval, self._rotate_logs)
+        turns.every(self._config.node_status_update_frequency, self._report.look)
+        self._rotate_logs()
         turns.every(CONTAINERS_EVERY, self._tidy)
         turns.every(IMAGES_EVERY, self._collect_images)
         turns.every(self._config.sync_frequency, self.refresh)
+        turns.every(NETWORK_EVERY, self._tidy_network)
+        turns.every(CERTIFICATE_EVERY, self._renew_certificate)
+
+    def take_up(self, config: Configuration) -> None:
+        """Go on by a changed configuration."""
+        self._config = config
+        self._rotation.max_size = config.container_log_max_size
+        self._rotation.max_files = config.container_log_max_files
 
     def reclaim(self) -> None:
         """The disk is short: remove dead containers and unused images now."""
@@ -87,7 +106,11 @@ class Housekeeping:
             for c in record.runtime.containers
             if c.state is ContainerState.RUNNING and (path := c.log_path)
         }
-        self._rotation.rotate(running)
+        try:
+            self._rotation.rotate(running)
+        finally:
+            later = time.monotonic() + self._config.container_log_monitor_interval
+            self._manager.turns.at(later, self._rotate_logs)
 
     def _tidy(self) -> None:
         """Dead containers, and what is left of pods that nobody knows."""
@@ -119,16 +142,24 @@ class Housekeeping:
             log.warning("what is left of pods can't be removed: %s", error)
 
     def _collect_images(self) -> None:
-        policy = ImagePolicy(
-            high_percent=self._config.image_gc_high_threshold_percent,
-            low_percent=self._config.image_gc_low_threshold_percent,
-            min_age=self._config.image_minimum_gc_age,
-            max_age=self._config.image_maximum_gc_age,
-        )
         try:
-            self._collector.images(policy, self._wanted_images())
+            self._collector.images(rules.images(self._config), self._wanted_images())
         except Failed as error:
             log.debug("no images collected: %s", error)
+
+    def _tidy_network(self) -> None:
+        """Addresses and links of sandboxes that are gone; a runtime never asks for this itself."""
+        try:
+            for lease in self._servers.tidy_network():
+                log.info("taken back from a sandbox that is gone: %s", lease)
+        except PykubeletError as error:
+            log.warning("the pod network can't be tidied: %s", error)
+
+    def _renew_certificate(self) -> None:
+        try:
+            self._servers.renew(self._report.name, self._report.ips)
+        except PykubeletError as error:
+            log.warning("the serving certificate can't be renewed: %s", error)
 
     def refresh(self, uid: str = "") -> None:
         """Bring what containers see of ConfigMaps, Secrets and fields up to date, of one pod or of

@@ -43,9 +43,6 @@ class NodeReport:
         config: Configuration,
         runtime: Runtime,
         version: RuntimeVersion | None,
-        *,
-        problems: Callable[[], tuple[str, ...]] = tuple,
-        on_change: Callable[[Json], None] = lambda node: None,
     ) -> None:
         self.name = node_name(config)
         self._config = config
@@ -53,8 +50,9 @@ class NodeReport:
         self._version = version
         #: What keeps pods from coming in; set by whoever watches for it.
         self.pressures: Callable[[], frozenset[str]] = frozenset
-        self._problems = problems
-        self.on_change = on_change
+        self.shutting_down: Callable[[], bool] = lambda: False
+        #: Called with the Node whenever it has changed.
+        self.on_change: Callable[[Json], None] = lambda node: None
         self._lock = threading.Lock()
         self._system = info.system()
         self.capacity = info.capacity(
@@ -118,7 +116,7 @@ class NodeReport:
             network_ready=self._status.network_ready,
             network_message=self._status.message,
             pressures=self.pressures(),
-            problems=self._problems(),
+            shutting_down=self.shutting_down(),
         )
         with self._lock:
             before = self.node["status"]["conditions"]
@@ -132,8 +130,9 @@ class NodeReport:
         if moved:
             self.on_change(composed)
 
-    def ready(self) -> bool:
-        return conditions.is_ready(self.node["status"]["conditions"])
+    def runtime_trouble(self) -> str:
+        """Why the runtime is not ready, as it was last asked; "" where it is."""
+        return "" if self._status.ready else self._status.message
 
     def _choose_ips(self) -> tuple[str, ...]:
         return addresses.choose(self._host, node_ips=self._config.node_ip, hostname=self.name)

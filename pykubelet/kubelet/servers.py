@@ -18,10 +18,12 @@ from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.serve.api import Api, ApiOptions
 from pykubelet.kubelet.serve.auth import (
     AlwaysAllow,
+    Anonymous,
     Authenticator,
     Authorizer,
     Standalone,
     Union,
+    read_tokens,
 )
 from pykubelet.kubelet.serve.backend import Backend
 from pykubelet.kubelet.serve.server import Listener, Server, listen_tcp, listen_unix
@@ -33,6 +35,7 @@ from pykubelet.pki import serving
 log = logging.getLogger(__name__)
 
 _LOCAL, _HEALTH, _SECURE = "local", "healthz", "https"
+_FOR_EVER = 100 * 365 * 86400.0
 
 
 class Servers:
@@ -41,7 +44,9 @@ class Servers:
         self._sockets: dict[str, socket.socket] = {}
         self._server: Server | None = None
         self._api: Api | None = None
+        self._known = Standalone()
         self.cni: CniServer | None = None
+        self._live_sandboxes: Callable[[], Iterable[str]] = tuple
 
     def take_ports(self) -> None:
         """Listen, without answering yet. Raises Invalid naming the port that can't be had."""
@@ -54,6 +59,7 @@ class Servers:
 
     def start_cni(self, live_sandboxes: Callable[[], Iterable[str]]) -> None:
         """Serve the CNI plugin, and take back what sandboxes that are gone have left."""
+        self._live_sandboxes = live_sandboxes
         state = Path(self._config.root_dir) / "cni"
         self.cni = CniServer(self._config.cni_socket, state, live_sandboxes=live_sandboxes)
         try:
@@ -61,29 +67,27 @@ class Servers:
         except OSError as error:
             raise Failed(f"can't serve CNI at {self._config.cni_socket}: {error}") from error
 
+    def tidy_network(self) -> Iterable[object]:
+        """Take back what sandboxes that are gone have left; the leases that are free again."""
+        return self.cni.gc(self._live_sandboxes()) if self.cni else ()
+
     def start(
         self, backend: Backend, node_name: str, addresses: Iterable[str], api: ApiClient | None
     ) -> None:
         """Answer from now on. `api` is how to ask the cluster who may do what; without one only
-        certificates of the configured authority count."""
+        certificates of the configured authority and the tokens of the token file count."""
         config = self._config
-        authenticator: Authenticator = Standalone()
-        authorizer: Authorizer = AlwaysAllow()
-        if api is not None and config.webhook_authentication:
-            reviewer = TokenReviewer(api, config.webhook_authentication_ttl)
-            authenticator = Union((authenticator, reviewer))
-        if api is not None and config.authorization_mode == "Webhook":
-            authorizer = AccessReviewer(
-                api, node_name, config.authorized_ttl, config.unauthorized_ttl
-            )
+        self.read_tokens(config)
         self._api = Api(
             backend,
             ApiOptions(
                 enable_debugging_handlers=config.enable_debugging_handlers,
+                enable_system_log_handler=config.enable_system_log_handler,
+                streaming_idle_seconds=config.streaming_connection_idle_timeout or _FOR_EVER,
                 node_log_folder=Path(config.pod_logs_dir).parent,
             ),
-            authenticator,
-            authorizer,
+            self._authenticator(api),
+            self._authorizer(api, node_name),
         )
         server = Server()
         for name, sock in self._sockets.items():
@@ -97,6 +101,31 @@ class Servers:
                 server.add(Listener(name, sock, self._api.secure, tls=contexts))
         server.start()
         self._server = server
+
+    def read_tokens(self, config: Configuration) -> None:
+        """Have the token file's present content count. Raises Invalid naming a line."""
+        file = config.token_auth_file
+        self._known.take_up(read_tokens(Path(file)) if file else {})
+
+    def _authenticator(self, api: ApiClient | None) -> Authenticator:
+        config = self._config
+        known: list[Authenticator] = [self._known]
+        if api is not None and config.webhook_authentication:
+            known.append(TokenReviewer(api, config.webhook_authentication_ttl))
+        if config.anonymous_auth and api is not None:
+            known.append(Anonymous())
+        elif config.anonymous_auth:
+            log.warning(
+                "anonymous requests are refused all the same: without an API server nobody can "
+                "say what they may do"
+            )
+        return Union(known)
+
+    def _authorizer(self, api: ApiClient | None, node_name: str) -> Authorizer:
+        config = self._config
+        if api is None or config.authorization_mode == "AlwaysAllow":
+            return AlwaysAllow()
+        return AccessReviewer(api, node_name, config.authorized_ttl, config.unauthorized_ttl)
 
     def renew(self, node_name: str, addresses: Iterable[str]) -> None:
         """See to it that the serving certificate fits the node and is not about to end."""
@@ -129,4 +158,5 @@ class Servers:
             key=key,
             client_ca=Path(config.client_ca_file) if config.client_ca_file else None,
             min_version=config.tls_min_version,
+            cipher_suites=config.tls_cipher_suites,
         )

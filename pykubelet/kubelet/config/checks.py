@@ -89,13 +89,6 @@ def _resources(config: Configuration) -> Iterator[Invalid]:
             "enforceNodeAllocatable has none beside others",
             "none alone",
         )
-    if not config.cgroups_per_qos and set(enforce) - {"none"}:
-        yield _problem(
-            config,
-            ("cgroups_per_qos", "enforce_node_allocatable"),
-            "enforceNodeAllocatable needs cgroupsPerQOS: true",
-            "enforceNodeAllocatable: [none]",
-        )
     if config.user_namespace_ids_per_pod % 65536:
         yield _problem(
             config,

@@ -112,9 +112,6 @@ class Configuration:
     kubeconfig: str = setting(
         "", AbsolutePath(optional=True), "",
         "how to reach the API server; without one the agent stands alone", flag="--kubeconfig")
-    bootstrap_kubeconfig: str = setting(
-        "", AbsolutePath(optional=True), "",
-        "how to ask for the first client certificate", flag="--bootstrap-kubeconfig")
     register_node: bool = setting(
         "registerNode", Bool(), True, "whether the node registers itself", flag="--register-node")
     register_with_taints: tuple[Mapping[str, Any], ...] = setting(
@@ -147,16 +144,17 @@ class Configuration:
     tls_min_version: str = setting(
         "tlsMinVersion", Choice("", "VersionTLS12", "VersionTLS13"), "",
         "the oldest TLS version accepted; 1.2 if empty", flag="--tls-min-version")
-    rotate_certificates: bool = setting(
-        "rotateCertificates", Bool(), False, "whether the client certificate is renewed",
-        flag="--rotate-certificates")
-    server_tls_bootstrap: bool = setting(
-        "serverTLSBootstrap", Bool(), False,
-        "whether the serving certificate is asked of the cluster",
-        flag="--rotate-server-certificates")
+    tls_cipher_suites: tuple[str, ...] = setting(
+        "tlsCipherSuites", ListOf(Text()), (),
+        "the cipher suites of TLS 1.2 by their IANA names; OpenSSL's own secure choice if empty",
+        flag="--tls-cipher-suites")
     client_ca_file: str = setting(
         "authentication.x509.clientCAFile", AbsolutePath(optional=True), "",
         "the authority of client certificates", flag="--client-ca-file")
+    token_auth_file: str = setting(
+        "", AbsolutePath(optional=True), "",
+        'clients\' tokens, for a node without a cluster: lines of token,user,uid[,"groups"]',
+        flag="--token-auth-file", live=True)
     anonymous_auth: bool = setting(
         "authentication.anonymous.enabled", Bool(), False,
         "whether a request without credentials is let through to authorization",
@@ -179,6 +177,12 @@ class Configuration:
     enable_debugging_handlers: bool = setting(
         "enableDebuggingHandlers", Bool(), True, "whether exec, attach and logs are served",
         flag="--enable-debugging-handlers")
+    enable_system_log_handler: bool = setting(
+        "enableSystemLogHandler", Bool(), True, "whether /logs/ serves the host's log files")
+    streaming_connection_idle_timeout: float = setting(
+        "streamingConnectionIdleTimeout", Duration(), 4 * 3600.0,
+        "how long exec, attach and port forwarding may be silent; 0 for ever",
+        flag="--streaming-connection-idle-timeout")
 
     # -- the loop --------------------------------------------------------------------------------
     sync_frequency: float = setting(
@@ -317,9 +321,6 @@ class Configuration:
     cgroup_root: str = setting(
         "cgroupRoot", AbsolutePath(optional=True), "", "the cgroup that holds all pods",
         flag="--cgroup-root")
-    cgroups_per_qos: bool = setting(
-        "cgroupsPerQOS", Bool(), True, "whether pods live in the QoS tree",
-        flag="--cgroups-per-qos")
     fail_cgroup_v1: bool = setting(
         "failCgroupV1", Bool(), False, "whether to refuse a host with cgroup v1",
         differs="upstream refuses; here the runtime still limits containers, and the node says so")

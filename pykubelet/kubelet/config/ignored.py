@@ -29,6 +29,7 @@ _NUMA = "the NUMA topology is not taken into account"
 _IPTABLES = "packet rules are the proxy's and the CNI plugin's work"
 _JSON = "the agent speaks JSON to the API server, one request at a time per object"
 _DEBUG = "the agent is no Go program and has no such endpoint"
+_CERTIFICATES = "no certificate is asked of the cluster; those in the files are used as they are"
 _NO_EFFECT = "upstream does not act on it either"
 
 IGNORED: dict[str, tuple[Kind, str]] = {
@@ -36,7 +37,6 @@ IGNORED: dict[str, tuple[Kind, str]] = {
     "staticPodURL": (Text(), _MANIFESTS),
     "staticPodURLHeader": (MapOf(ListOf(Text())), _MANIFESTS),
     "readOnlyPort": (Integer(0, 65535), "nothing is served to clients that nobody knows"),
-    "tlsCipherSuites": (ListOf(Text()), "OpenSSL's own secure choice is used"),
     "tlsCurvePreferences": (ListOf(Integer()), "OpenSSL's own secure choice is used"),
     "imagePullCredentialsVerificationPolicy": (
         Choice("NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages",
@@ -45,7 +45,9 @@ IGNORED: dict[str, tuple[Kind, str]] = {
     "preloadedImagesVerificationAllowlist": (
         ListOf(Text()), "every pod on the node may use every image that is on it"),
     "enableContentionProfiling": (Bool(), _DEBUG),
-    "streamingConnectionIdleTimeout": (Duration(), _NO_EFFECT),
+    "rotateCertificates": (Bool(), _CERTIFICATES),
+    "serverTLSBootstrap": (Bool(), _CERTIFICATES),
+    "cgroupsPerQOS": (Bool(), "pods always live in the QoS tree"),
     "kubeletCgroups": (Text(), "the agent stays in the cgroup that its service manager gave it"),
     "systemCgroups": (Text(), "the agent moves no process that it did not start"),
     "cpuManagerPolicy": (Choice("none", "static"), _CPUS),
@@ -78,8 +80,7 @@ IGNORED: dict[str, tuple[Kind, str]] = {
         Choice("Get", "Cache", "Watch"), "config maps and secrets are always watched"),
     "showHiddenMetricsForVersion": (Text(), "no metric is hidden"),
     "kernelMemcgNotification": (Bool(), "memory pressure is told by the kernel in any case"),
-    "enableSystemLogHandler": (Bool(), "the host's log files are not served"),
-    "enableSystemLogQuery": (Bool(), "the host's log files are not served"),
+    "enableSystemLogQuery": (Bool(), "the journal is not served; log files are"),
     "enableProfilingHandler": (Bool(), _DEBUG),
     "enableDebugFlagsHandler": (Bool(), _DEBUG),
     "tracing": (Kind(), "no traces are sent"),
@@ -94,6 +95,9 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
     "memoryManagerPolicy": ("None",),
     "topologyManagerPolicy": ("none",),
     "runOnce": (False,),
+    "cgroupsPerQOS": (True,),
+    "rotateCertificates": (False,),
+    "serverTLSBootstrap": (False,),
     "protectKernelDefaults": (False,),
     "enableControllerAttachDetach": (True,),
     "containerLogMaxWorkers": (1,),

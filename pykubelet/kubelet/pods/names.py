@@ -126,22 +126,25 @@ def dns_config(
     node: ResolvConf,
     cluster_dns: Sequence[str] = (),
     cluster_domain: str = "",
+    alone: bool = False,
     warn: Callable[[str], None] = _nobody,
 ) -> Json:
     """CRI's DNSConfig: `servers`, `searches` and `options`, lists of text.
 
-    `warn` is told, in a sentence fit for an event, of what did not fit the limits and of a policy
-    that could not be kept.
+    `alone`: the node is in no cluster, so that nobody misses a cluster's resolver. `warn` is told,
+    in a sentence fit for an event, of what did not fit the limits and of a policy that could not be
+    kept.
     """
     policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
     if policy == "ClusterFirst" and spec.host_network(pod):
         policy = "Default"
     wants_cluster = policy in ("ClusterFirst", "ClusterFirstWithHostNet")
     if wants_cluster and not cluster_dns:
-        warn(
-            f'kubelet does not have ClusterDNS IP configured and cannot create Pod using "{policy}"'
-            ' policy. Falling back to "Default" policy.'
-        )
+        if not alone:
+            warn(
+                "kubelet does not have ClusterDNS IP configured and cannot create Pod using "
+                f'"{policy}" policy. Falling back to "Default" policy.'
+            )
         policy, wants_cluster = "Default", False
 
     servers: list[str] = []

@@ -88,7 +88,11 @@ class Performer:
     def _run_sandbox(self, work: Work, action: RunSandbox) -> None:
         tools = self._tools
         try:
-            config = tools.sandbox_config(work.pod, action.attempt)
+            config = tools.sandbox_config(
+                work.pod,
+                action.attempt,
+                warn=lambda words: work.record(tools.recorder, WARNING, "DNSConfigForming", words),
+            )
             tools.logs.make(work.pod)
             with tools.starts.taken():
                 if work.interrupted.is_set():

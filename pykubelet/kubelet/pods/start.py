@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from pykubelet.errors import PykubeletError
 from pykubelet.kubelet.cgroups.limits import container_resources
@@ -24,6 +25,7 @@ from pykubelet.kubelet.runtime.failures import NameReserved
 from pykubelet.kubelet.runtime.model import Image
 from pykubelet.kubelet.runtime.pulls import ErrImagePull
 from pykubelet.kubelet.volumes.container_mounts import Occasion
+from pykubelet.kubelet.volumes.image import references as image_volumes
 
 #: A day: nobody waits that long for a postStart hook.
 _UNBOUNDED = 24 * 3600.0
@@ -55,7 +57,8 @@ class Starter:
             image = work.interrupted.race(lambda: self._image(work, container))
             if image is None:
                 return  # its end was asked for; a pull that hangs must not hold that up
-            config = self._configure(work, kind, container, action.attempt, image)
+            volumes = self._image_volumes(work, container)
+            config = self._configure(work, kind, container, action.attempt, image, volumes)
             with self._tools.starts.taken():
                 if work.interrupted.is_set():
                     return
@@ -65,6 +68,23 @@ class Starter:
             work.record(self._tools.recorder, WARNING, "Failed", f"Error: {error.message}")
             raise
         self._post_start(work, container, id)
+
+    def _image_volumes(self, work: Work, container: Json) -> dict[str, str]:
+        """By volume name: what the runtime calls the images that this container mounts."""
+        mounted = {mount["name"] for mount in container.get("volumeMounts") or ()}
+        found = {}
+        for name, source in image_volumes(work.pod):
+            if name not in mounted:
+                continue
+            asked = {
+                "name": name,
+                "image": source.get("reference"),
+                "imagePullPolicy": source.get("pullPolicy"),
+            }
+            image = work.interrupted.race(partial(self._image, work, asked))
+            if image is not None:
+                found[name] = image.id
+        return found
 
     def _image(self, work: Work, container: Json) -> Image:
         namespace = spec.namespace(work.pod)
@@ -86,7 +106,13 @@ class Starter:
             raise StepFailed(error.reason, str(error), time.monotonic() + _SHOWN) from error
 
     def _configure(
-        self, work: Work, kind: Kind, container: Json, attempt: int, image: Image
+        self,
+        work: Work,
+        kind: Kind,
+        container: Json,
+        attempt: int,
+        image: Image,
+        image_refs: Mapping[str, str],
     ) -> Json:
         """CRI's ContainerConfig. Whatever keeps it from being made is CreateContainerConfigError,
         unless the neighbour that it comes from has a better word."""
@@ -111,6 +137,7 @@ class Starter:
                 pod_ips=pod_ips,
                 recursive_read_only=tools.features(pod).recursive_read_only_mounts,
                 id_mappings=id_mappings(userns),
+                image_refs=image_refs,
             )
             mounts = tools.volumes.mounts(pod, container, work.mounted, dict(env), occasion)
             tools.logs.make(pod, container["name"])

@@ -94,7 +94,9 @@ class Tools:
     starts: Slots = field(default_factory=lambda: Slots(PARALLEL_STARTS, START_PATIENCE))
 
     def __post_init__(self) -> None:
-        self.user_namespaces = UserNamespaces(Path(self.config.root_dir) / "pods")
+        self.user_namespaces = UserNamespaces(
+            Path(self.config.root_dir) / "pods", self.config.user_namespace_ids_per_pod
+        )
 
     def pod_ips(self, work: Work) -> tuple[str, ...]:
         if spec.host_network(work.pod):
@@ -108,8 +110,13 @@ class Tools:
             return None
         return self.user_namespaces.range_of(spec.uid(pod))
 
-    def sandbox_config(self, pod: Json, attempt: int) -> Json:
-        """CRI's PodSandboxConfig; the same for the same pod and attempt, whenever it is asked."""
+    def sandbox_config(
+        self, pod: Json, attempt: int, warn: Callable[[str], None] = lambda words: None
+    ) -> Json:
+        """CRI's PodSandboxConfig; the same for the same pod and attempt, whenever it is asked.
+
+        `warn` is told of DNS settings that could not be kept to, in a sentence fit for an event.
+        """
         return sandbox_config(
             pod,
             attempt=attempt,
@@ -120,9 +127,12 @@ class Tools:
                 node=resolv_conf.read(self.config.resolv_conf),
                 cluster_dns=self.config.cluster_dns,
                 cluster_domain=self.config.cluster_domain,
+                alone=not self.config.kubeconfig,
+                warn=warn,
             ),
             cgroup_parent=self.cgroups.parent(pod),
             user_namespace=self.user_namespace(pod),
+            default_sysctls=self.config.default_pod_sysctls,
         )
 
     def hook(

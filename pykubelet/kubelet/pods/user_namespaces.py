@@ -1,8 +1,8 @@
 """Which host IDs the users of a pod with `hostUsers: false` are (KEP-127).
 
-Each such pod gets a range of 65536 IDs of its own above the host's. The range is written into the
-pod's folder before its sandbox is made, so that a restarted agent gives it to nobody else; it is
-free again when the folder is gone.
+Each such pod gets a range of IDs of its own above the host's, 65536 or as many as configured. The
+range is written into the pod's folder before its sandbox is made, so that a restarted agent gives
+it to nobody else; it is free again when the folder is gone.
 """
 
 from __future__ import annotations
@@ -13,21 +13,29 @@ from pathlib import Path
 
 from pykubelet.errors import Failed
 
-#: IDs of one pod, and what every range starts at a multiple of.
+#: IDs of one pod, unless the node is told otherwise, and what every range starts at a multiple of.
 LENGTH = 65536
-#: Ranges that fit below 2^32; the first belongs to the host.
-RANGES = 65535
+#: Where IDs end; the very last is no ID (user_namespaces(7)), so the range with it stays unused.
+END = 2**32
 
 _FILE = "userns"
 
-
-def lowest_free(taken: Iterable[int]) -> int | None:
-    """The lowest range number from 1 on that is not taken, or None."""
-    used = set(taken)
-    return next((n for n in range(1, RANGES) if n not in used), None)
+Range = tuple[int, int]
+"""The first host ID, and how many there are."""
 
 
-def id_mappings(range_: tuple[int, int] | None) -> tuple[dict[str, int], ...]:
+def lowest_free(taken: Iterable[Range], length: int = LENGTH) -> Range | None:
+    """The lowest range of that length that overlaps none, or None. The host's own IDs are those
+    below LENGTH."""
+    first = LENGTH
+    for begin, count in sorted(taken):
+        if first + length <= begin:
+            break
+        first = max(first, -(-(begin + count) // LENGTH) * LENGTH)
+    return (first, length) if first + length < END else None
+
+
+def id_mappings(range_: Range | None) -> tuple[dict[str, int], ...]:
     """CRI's IDMappings for a pod's range (first host ID, length); none without a namespace."""
     if range_ is None:
         return ()
@@ -35,31 +43,34 @@ def id_mappings(range_: tuple[int, int] | None) -> tuple[dict[str, int], ...]:
 
 
 class UserNamespaces:
-    """`pods` is the folder that holds one folder for each pod."""
+    """`pods` is the folder that holds one folder for each pod, `length` the IDs of each new pod, a
+    multiple of LENGTH."""
 
-    def __init__(self, pods: Path) -> None:
+    def __init__(self, pods: Path, length: int = LENGTH) -> None:
         self._pods = pods
+        self._length = length
         self._lock = threading.Lock()
 
-    def range_of(self, uid: str) -> tuple[int, int]:
-        """(first host ID, length) for this pod; the same for as long as it exists."""
+    def range_of(self, uid: str) -> Range:
+        """This pod's range; the same for as long as it exists."""
         with self._lock:
             mine = self._read(self._pods / uid / _FILE)
             if mine is None:
-                taken = [n for f in self._pods.glob(f"*/{_FILE}") if (n := self._read(f))]
-                mine = lowest_free(taken)
+                taken = [r for f in self._pods.glob(f"*/{_FILE}") if (r := self._read(f))]
+                mine = lowest_free(taken, self._length)
                 if mine is None:
                     raise Failed("no range of host IDs is left for a user namespace")
                 self._write(self._pods / uid / _FILE, mine)
-            return mine * LENGTH, LENGTH
+            return mine
 
-    def _read(self, file: Path) -> int | None:
+    def _read(self, file: Path) -> Range | None:
         try:
-            return int(file.read_text())
+            first, length = map(int, file.read_text().split())
         except (FileNotFoundError, ValueError):
             return None
+        return first, length
 
-    def _write(self, file: Path, number: int) -> None:
+    def _write(self, file: Path, mine: Range) -> None:
         part = file.with_suffix(".part")
-        part.write_text(str(number))
+        part.write_text(f"{mine[0]} {mine[1]}")
         part.rename(file)

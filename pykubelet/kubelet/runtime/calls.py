@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 # Both have to be said before the library is loaded. It prints to stderr whatever it retries, and
@@ -56,6 +58,15 @@ class Channel:
         self._channel.close()
 
 
+@dataclass(slots=True)
+class Tally:
+    """How often a call was made, how often it failed, and the seconds that all of them took."""
+
+    calls: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+
+
 class Service:
     """The calls of one gRPC service."""
 
@@ -67,6 +78,8 @@ class Service:
         self._timeout = timeout
         self._endpoint = endpoint
         self._stubs: dict[str, Any] = {}
+        #: By call. Counted without a lock: a lost count now and then is none the worse.
+        self.tallies: dict[str, Tally] = {}
 
     def call(self, name: str, timeout: float | None = None, /, **fields: Any) -> Message:
         """One request, one answer. `fields` are the request's, nested messages as dicts.
@@ -77,10 +90,16 @@ class Service:
         stub = self._stub(name)
         request = self._request(name, fields)
         deadline = self._timeout if timeout is None else timeout
+        tally = self.tallies.setdefault(name, Tally())
+        tally.calls += 1
+        began = time.monotonic()
         try:
             return stub(request, timeout=deadline)
         except grpc.RpcError as error:
+            tally.errors += 1
             raise failure(name, error, self._endpoint, deadline) from error
+        finally:
+            tally.seconds += time.monotonic() - began
 
     @contextmanager
     def stream(self, name: str, /, **fields: Any) -> Iterator[Stream]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pykubelet.errors import Failed, NotFound, TimedOut
 from pykubelet.kubelet.runtime import answers, labels
-from pykubelet.kubelet.runtime.calls import Channel
+from pykubelet.kubelet.runtime.calls import Channel, Tally
 from pykubelet.kubelet.runtime.failures import Unsupported
 from pykubelet.kubelet.runtime.model import (
     ContainerUsage,
@@ -41,19 +41,28 @@ _PULL = 24 * 3600.0
 
 
 class Runtime:
-    """Thread-safe; one per agent. `timeout` in seconds bounds every call but pulls and stops."""
+    """Thread-safe; one per agent. `timeout` in seconds bounds every call but pulls and stops.
+    `image_endpoint`: where images are asked for, if not where containers are."""
 
-    def __init__(self, endpoint: str, timeout: float = 120.0) -> None:
+    def __init__(self, endpoint: str, timeout: float = 120.0, image_endpoint: str = "") -> None:
         self.endpoint = endpoint
         self._timeout = timeout
         self._channel = Channel(endpoint)
         self._table = messages.load(__package__, "cri.schema")
         self._runtime = self._channel.service(self._table.methods("RuntimeService"), timeout)
-        self._images = self._channel.service(self._table.methods("ImageService"), timeout)
+        apart = image_endpoint and image_endpoint != endpoint
+        self._image_channel = Channel(image_endpoint) if apart else self._channel
+        self._images = self._image_channel.service(self._table.methods("ImageService"), timeout)
         self._relist = Relist(self._runtime)
 
     def close(self) -> None:
         self._channel.close()
+        if self._image_channel is not self._channel:
+            self._image_channel.close()
+
+    def tallies(self) -> dict[str, Tally]:
+        """How often each call was made, by its name in CRI."""
+        return {**self._runtime.tallies, **self._images.tallies}
 
     # -- the runtime itself ---------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ class _Record:
 class Pulls:
     """Thread-safe; one per agent. `parallel` pulls at a time, `base` and `cap` in seconds.
 
-    `node_secrets` gives the node's own credentials, asked for anew at each pull.
+    `node_secrets` gives the node's own credentials, asked for anew at each pull; `pace` comes back
+    when another pull may begin.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Pulls:
         base: float = 10.0,
         cap: float = 300.0,
         node_secrets: Callable[[], Iterable[Json]] = tuple,
+        pace: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
     ) -> None:
         self._store = store
@@ -109,6 +111,7 @@ class Pulls:
         self._base = base
         self._cap = cap
         self._node_secrets = node_secrets
+        self._pace = pace
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._running: dict[object, Future[str]] = {}
@@ -223,6 +226,7 @@ class Pulls:
             return running.result()
         try:
             with self._slots:
+                self._pace()
                 mine.set_result(self._pull_with_any(ref, auths, sandbox_config))
         except BaseException as error:
             mine.set_exception(error)

@@ -26,19 +26,20 @@ def sandbox_config(
     dns: Mapping[str, Any] | None,
     cgroup_parent: str,
     user_namespace: UserNamespace | None = None,
+    default_sysctls: Mapping[str, str] | None = None,
     overhead: Mapping[str, Any] | None = None,
     resources: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """CRI's PodSandboxConfig as nested dicts.
 
     `dns`: servers, searches and options (lists); None leaves the image's resolv.conf to the
-    runtime. `overhead`, `resources`: LinuxContainerResources of the pod as a whole, for runtimes
-    that size a VM by them.
+    runtime. `default_sysctls` are the node's, for pods that don't set them. `overhead`,
+    `resources`: LinuxContainerResources of the pod as a whole, for runtimes that size a VM by them.
     """
     metadata, spec = pod["metadata"], pod["spec"]
     linux: dict[str, Any] = {
         "cgroup_parent": cgroup_parent,
-        "sysctls": dict(_sysctls(pod)),
+        "sysctls": dict(_sysctls(pod, default_sysctls or {})),
         "security_context": _security_context(pod, user_namespace),
     }
     if overhead:
@@ -106,7 +107,14 @@ def _security_context(pod: Json, user_namespace: UserNamespace | None) -> dict[s
     return made
 
 
-def _sysctls(pod: Json) -> Iterator[tuple[str, str]]:
+def _sysctls(pod: Json, defaults: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The node's defaults first, but for those of a namespace that is the host's: a pod must not
+    set the host's by the way (KEP-5996)."""
+    for name, value in defaults.items():
+        dotted = _dotted(name)
+        of_network = dotted.startswith("net.")
+        if not pod["spec"].get("hostNetwork" if of_network else "hostIPC"):
+            yield dotted, value
     for each in (pod["spec"].get("securityContext") or {}).get("sysctls") or ():
         yield _dotted(each["name"]), each["value"]
 

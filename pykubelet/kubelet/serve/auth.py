@@ -64,7 +64,11 @@ class Standalone:
     """Certificates that the TLS layer has verified, and a fixed set of tokens."""
 
     def __init__(self, tokens: Mapping[str, Identity] | None = None) -> None:
-        self._tokens = {token.encode(): identity for token, identity in (tokens or {}).items()}
+        self.take_up(tokens or {})
+
+    def take_up(self, tokens: Mapping[str, Identity]) -> None:
+        """These tokens, and no others, count from now on."""
+        self._tokens = {token.encode(): identity for token, identity in tokens.items()}
 
     def authenticate(self, certificate: Certificate | None, token: str) -> Identity | None:
         if certificate:
@@ -75,6 +79,16 @@ class Standalone:
             if hmac.compare_digest(known, given):
                 found = identity
         return found if given else None
+
+
+class Anonymous:
+    """Last of several authenticators: whoever is known to nobody has a name all the same, and what
+    that may do is for the authorizer to say."""
+
+    def authenticate(self, certificate: Certificate | None, token: str) -> Identity | None:
+        if certificate or token:
+            return None  # a spoilt credential is no reason to be let in without one
+        return Identity("system:anonymous", ("system:unauthenticated",))
 
 
 class Union:

@@ -204,7 +204,6 @@ def test_a_wrong_value_is_refused_with_line_field_expected_and_found(
         ("{serializeImagePulls: true, maxParallelImagePulls: 3}", "maxParallelImagePulls"),
         ("enforceNodeAllocatable: [kube-reserved]", "kubeReservedCgroup"),
         ("enforceNodeAllocatable: [none, pods]", "enforceNodeAllocatable"),
-        ("cgroupsPerQOS: false", "cgroupsPerQOS"),
         ("evictionSoft: {memory.available: 1Gi}", "evictionSoftGracePeriod"),
         ("evictionSoftGracePeriod: {memory.available: 1m}", "evictionSoft"),
         ("shutdownGracePeriodCriticalPods: 10s", "shutdownGracePeriodCriticalPods"),
