@@ -101,19 +101,19 @@ class ReplicaSetController(Controller):
             return None
         own = self._own.claim(owner)
         decision = decide(owner, own, self.now(), self._siblings(owner))
+        if not self._own.caught_up(key, own):
+            return LAG  # neither act nor tell: both would be of a state that is past
         refused: Refused | None = None
-        look_in = decision.look_in
-        if self._own.caught_up(key, own):
-            try:
-                self._act(key, owner, decision)
-            except Refused as error:
-                refused = error
-        else:
-            look_in = min(LAG, look_in or LAG)
-        self._report(owner, status(owner, own, self.now(), str(refused or "")))
+        try:
+            self._act(key, owner, decision)
+        except Refused as error:
+            refused = error
+        going = {pod["metadata"]["uid"] for pod in decision.delete}
+        left = [pod for pod in own if pod["metadata"]["uid"] not in going]
+        self._report(owner, status(owner, left, self.now(), str(refused or "")))
         if refused:
             raise refused  # to be tried again, ever more slowly
-        return look_in
+        return decision.look_in
 
     def _siblings(self, owner: Json) -> Counter[str]:
         """Active pods by node, of all ReplicaSets that the same object controls."""
