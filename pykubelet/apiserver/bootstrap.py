@@ -62,6 +62,9 @@ async def make_what_must_be(parts: Parts, service_range: str) -> None:
 def _wanted(service_range: str) -> Iterator[Json]:
     for name in _NAMESPACES:
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        # Pods need it, also before, or without, the controller that makes it for other namespaces.
+        account = {"name": "default", "namespace": name}
+        yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account}
     yield from roles()
     yield from bindings()
     for name, (value, description) in _PRIORITIES.items():

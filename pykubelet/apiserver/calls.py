@@ -9,9 +9,10 @@ import random
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykubelet.apiserver import status
+from pykubelet.apiserver.authorization.rbac import Attributes
 from pykubelet.apiserver.cache.caches import Caches
 from pykubelet.apiserver.front.messages import Request
 from pykubelet.apiserver.resources.registry import Registry, Resource
@@ -20,6 +21,9 @@ from pykubelet.apiserver.routes import Route
 from pykubelet.apiserver.storage.contract import Store
 from pykubelet.apiserver.users import User
 from pykubelet.clock import Clock, rfc3339
+
+if TYPE_CHECKING:
+    from pykubelet.apiserver.admission.chain import Admission
 
 Json = dict[str, Any]
 
@@ -36,7 +40,9 @@ class Parts:
     registry: Registry
     strategy_of: Callable[[Resource], Strategy]
     clock: Clock
-    admission: tuple[Any, ...] = ()
+    admission: Admission
+    allows: Callable[[User, Attributes], str]
+    """Why somebody may do something, in a few words; nothing if they may not."""
 
 
 @dataclass(slots=True)

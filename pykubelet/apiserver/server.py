@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pykubelet.apiserver import openapi, presenting, reviews, routes, status
-from pykubelet.apiserver.admission.namespace_lifecycle import namespace_lifecycle
+from pykubelet.apiserver.admission.chain import Admission
+from pykubelet.apiserver.admission.plugins import admission as default_admission
 from pykubelet.apiserver.admission.service_addresses import ServiceAddresses
 from pykubelet.apiserver.authentication import impersonation
 from pykubelet.apiserver.authentication.chain import Authentication
@@ -83,6 +84,7 @@ class ApiServer:
         authentication: Authentication,
         clock: Clock | None = None,
         service_range: str = "10.96.0.0/12",
+        admission: Admission | None = None,
     ) -> None:
         self.registry: Registry = builtin()
         self.caches = Caches(store)
@@ -96,7 +98,8 @@ class ApiServer:
         self.rbac = Rbac(self._roles)
         self.parts = Parts(
             store, self.caches, self.registry, strategy_of, clock or SystemClock(),
-            (namespace_lifecycle, ServiceAddresses(service_range)),
+            (admission or default_admission()).with_last(ServiceAddresses(service_range).plugin()),
+            self.rbac.allows,
         )  # fmt: skip
         self._ready = False
 

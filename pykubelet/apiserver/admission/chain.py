@@ -55,9 +55,7 @@ class Asked:
 
     def is_of(self, resource: str, *operations: str) -> bool:
         """Whether it is one of these operations on objects of a resource themselves."""
-        return (
-            self.resource == resource and self.operation in operations and not self.subresource
-        )
+        return self.resource == resource and self.operation in operations and not self.subresource
 
     def objects(self, resource: str, namespace: str = "") -> Iterator[Json]:
         """The objects of another resource, as they are stored now."""
@@ -71,9 +69,7 @@ class Asked:
 
     def _kind(self, resource: str) -> Resource:
         plural, _, group = resource.partition(".")
-        return next(
-            r for r in self.call.parts.registry if (r.plural, r.group) == (plural, group)
-        )
+        return next(r for r in self.call.parts.registry if (r.plural, r.group) == (plural, group))
 
     def forbidden(self, why: str) -> status.Refusal:
         """403, in the words that all plugins use."""
@@ -103,6 +99,10 @@ class Admission:
         self.plugins = tuple(plugins)
         self._mutating = tuple(p.mutate for p in self.plugins if p.mutate is not None)
         self._checking = tuple(p.check for p in self.plugins if p.check is not None)
+
+    def with_last(self, plugin: Plugin) -> Admission:
+        """The same with one more after all others."""
+        return Admission((*self.plugins, plugin))
 
     async def mutate(self, asked: Asked) -> None:
         """Let every plugin change the object. Raises Refusal."""

@@ -3,37 +3,33 @@ namespaces of the system stay."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from pykubelet.apiserver import status
-from pykubelet.apiserver.calls import Call
-
-Json = dict[str, Any]
+from pykubelet.apiserver.admission.chain import CREATE, DELETE, Asked, Plugin
 
 _PROTECTED = frozenset(("default", "kube-system", "kube-public"))
 _ALWAYS_ALLOWED = frozenset(("localsubjectaccessreviews.authorization.k8s.io",))
 
 
-async def namespace_lifecycle(call: Call, operation: str, new: Json, old: Json | None) -> None:
-    resource = call.resource
-    if resource.plural == "namespaces" and not resource.group:
-        if operation == "DELETE" and call.route.name in _PROTECTED:
-            raise status.forbidden(resource, call.route.name, "this namespace may not be deleted")
+async def _let_in(asked: Asked) -> None:
+    resource = asked.call.resource
+    if asked.resource == "namespaces":
+        if asked.operation == DELETE and asked.name in _PROTECTED:
+            raise asked.forbidden("this namespace may not be deleted")
         return
-    if operation != "CREATE" or not resource.namespaced or resource.qualified in _ALWAYS_ALLOWED:
+    if asked.operation != CREATE or not resource.namespaced or asked.resource in _ALWAYS_ALLOWED:
         return
-    name = call.route.namespace
-    namespaces = call.parts.registry.find("", "v1", "namespaces")
+    name = asked.namespace
+    namespaces = asked.call.parts.registry.find("", "v1", "namespaces")
     assert namespaces is not None
-    item = call.parts.caches.of(namespaces).get(name)
+    item = asked.call.parts.caches.of(namespaces).get(name)
+    if item is None:
+        await asked.call.parts.caches.catch_up()  # it may have been made through another server
+        item = asked.call.parts.caches.of(namespaces).get(name)
     if item is None:
         raise status.not_found(namespaces, name)
     if item.fields.get("status.phase") == "Terminating":
-        object_name = (new.get("metadata") or {}).get("name") or ""
-        refusal = status.forbidden(
-            resource,
-            object_name,
-            f"unable to create new content in namespace {name} because it is being terminated",
+        refusal = asked.forbidden(
+            f"unable to create new content in namespace {name} because it is being terminated"
         )
         refusal.details["causes"] = [
             {
@@ -43,3 +39,6 @@ async def namespace_lifecycle(call: Call, operation: str, new: Json, old: Json |
             }
         ]
         raise refusal
+
+
+PLUGIN = Plugin("NamespaceLifecycle", _let_in)

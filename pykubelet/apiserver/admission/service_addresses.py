@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pykubelet.apiserver import status
+from pykubelet.apiserver.admission.chain import CREATE, UPDATE, Asked, Plugin
 from pykubelet.apiserver.calls import Call
 from pykubelet.objects import fields
 
@@ -29,11 +30,15 @@ class ServiceAddresses:
         self._network = ipaddress.ip_network(cidr)
         self._given: dict[str | int, float] = {}
 
-    async def __call__(self, call: Call, operation: str, new: Json, old: Json | None) -> None:
-        if call.resource.qualified != "services" or operation not in ("CREATE", "UPDATE"):
+    def plugin(self) -> Plugin:
+        return Plugin("ServiceAddresses", self._allocate)
+
+    async def _allocate(self, asked: Asked) -> None:
+        if not asked.is_of("services", CREATE, UPDATE):
             return
-        spec = new.setdefault("spec", {})
-        before = (old or {}).get("spec") or {}
+        call = asked.call
+        spec = asked.new.setdefault("spec", {})
+        before = (asked.old or {}).get("spec") or {}
         if spec.get("type") == "ExternalName":
             for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
                 spec.pop(key, None)

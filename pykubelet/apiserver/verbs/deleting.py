@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pykubelet.apiserver import bodies, presenting, status
+from pykubelet.apiserver.admission.chain import DELETE, Asked
 from pykubelet.apiserver.cache.items import Item, encode
 from pykubelet.apiserver.calls import Call
 from pykubelet.apiserver.front.messages import Response
 from pykubelet.apiserver.routes import Route
 from pykubelet.apiserver.storage.contract import Conflict
 from pykubelet.apiserver.verbs import reading
-from pykubelet.apiserver.verbs.writing import admit, stored
+from pykubelet.apiserver.verbs.writing import stored
 from pykubelet.clock import rfc3339
 
 Json = dict[str, Any]
@@ -68,7 +69,9 @@ async def delete_object(call: Call, options: Options) -> tuple[Item, bool]:
             raise status.not_found(call.resource, call.route.name)
         obj = item.tree()
         _check_preconditions(call, options, obj)
-        await admit(call, "DELETE", obj, obj)
+        asked = Asked(call, DELETE, obj, obj)
+        await call.parts.admission.mutate(asked)
+        await call.parts.admission.check(asked)
         marked = _marked(call, options, obj)
         try:
             if marked is None:

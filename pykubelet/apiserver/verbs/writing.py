@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pykubelet.apiserver import bodies, presenting, status
+from pykubelet.apiserver.admission.chain import CREATE, UPDATE, Asked
 from pykubelet.apiserver.cache.items import Item, encode
 from pykubelet.apiserver.calls import Call, generated_name, new_uid
 from pykubelet.apiserver.front.messages import Response
@@ -60,7 +61,8 @@ async def create_object(call: Call, obj: Json) -> Item:
     if generating:
         meta["name"] = generated_name(meta["generateName"])
     strategy.fill(obj)
-    await admit(call, "CREATE", obj, None)
+    asked = Asked(call, CREATE, obj)
+    await call.parts.admission.mutate(asked)
     _record_owners(call, obj, None)
     for attempt in range(_GENERATE_TRIES):
         errors = [
@@ -68,6 +70,8 @@ async def create_object(call: Call, obj: Json) -> Item:
             *strategy.validate(obj),
         ]
         _refuse_invalid(call, obj, errors)
+        if not attempt:
+            await call.parts.admission.check(asked)
         try:
             return await _store_new(call, obj)
         except Exists:
@@ -134,6 +138,8 @@ async def change_object(call: Call, change: Change, as_is: bool = False) -> Item
         wanted = (new.get("metadata") or {}).get("resourceVersion") or ""
         _check_preconditions(call, wanted, new, old)
         made = _unversioned(new) if as_is else await prepared(call, new, old)
+        if as_is:
+            await call.parts.admission.check(Asked(call, UPDATE, made, old))
         try:
             return await store_changed(call, made, before)
         except Conflict as conflict:
@@ -152,12 +158,14 @@ async def prepared(call: Call, new: Json, old: Json) -> Json:
     strategy.fill(made)
     if strategy.generation and _wanted(made) != _wanted(old):
         made["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-    await admit(call, "UPDATE", made, old)
+    asked = Asked(call, UPDATE, made, old)
+    await call.parts.admission.mutate(asked)
     _record_owners(call, made, old)
     errors = list(metadata_update(made, old))
     if call.route.subresource != "status":
         errors += [*strategy.validate(made), *strategy.validate_update(made, old)]
     _refuse_invalid(call, made, errors)
+    await call.parts.admission.check(asked)
     return made
 
 
@@ -209,11 +217,6 @@ def _record_owners(call: Call, made: Json, old: Json | None) -> None:
         owners = ownership.after_update(before, made, call.resource.type_name, who)
     if owners:
         meta["managedFields"] = owners
-
-
-async def admit(call: Call, operation: str, new: Json, old: Json | None) -> None:
-    for plugin in call.parts.admission:
-        await plugin(call, operation, new, old)
 
 
 def _check_preconditions(call: Call, wanted: str, new: Json, old: Json) -> None:
