@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pykubelet.apiserver import openapi, presenting, reviews, routes, status
+from pykubelet.apiserver import presenting, reviews, routes, status
 from pykubelet.apiserver.admission.chain import Admission
 from pykubelet.apiserver.admission.plugins import admission as default_admission
 from pykubelet.apiserver.admission.service_addresses import ServiceAddresses
@@ -25,6 +25,8 @@ from pykubelet.apiserver.cache.collection import Collection
 from pykubelet.apiserver.calls import Call, Parts
 from pykubelet.apiserver.discovery import Discovery
 from pykubelet.apiserver.front.messages import Request, Response
+from pykubelet.apiserver.openapi.documents import Documents
+from pykubelet.apiserver.relay import verbs as relay
 from pykubelet.apiserver.resources.builtin import strategy_of
 from pykubelet.apiserver.resources.registry import Registry, Resource, builtin
 from pykubelet.apiserver.routes import Route
@@ -70,6 +72,14 @@ _VERBS: dict[tuple[str, str], Verb] = {
     ("get", "scale"): subresources.get_scale,
     ("update", "scale"): subresources.put_scale,
     ("patch", "scale"): subresources.patch_scale,
+    ("get", "log"): relay.log,
+    ("get", "exec"): relay.stream,
+    ("create", "exec"): relay.stream,
+    ("get", "attach"): relay.stream,
+    ("create", "attach"): relay.stream,
+    ("get", "portforward"): relay.port_forward,
+    ("create", "portforward"): relay.port_forward,
+    **{(verb, "proxy"): relay.proxy for verb in ("get", "create", "update", "patch", "delete")},
 }
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _OPEN = (*_HEALTH, "/version")
@@ -90,7 +100,7 @@ class ApiServer:
         self.caches = Caches(store)
         self._authentication = authentication
         self._discovery = Discovery(self.registry)
-        self._openapi = openapi.Documents(self.registry)
+        self._openapi = Documents(self.registry)
         self._service_range = service_range
         for resource in self.registry:
             if resource.stored:
