@@ -15,6 +15,7 @@ from pykubelet.apiserver import status
 from pykubelet.apiserver.authorization.rbac import Attributes
 from pykubelet.apiserver.cache.caches import Caches
 from pykubelet.apiserver.front.messages import Request
+from pykubelet.apiserver.relay.tls import Relay
 from pykubelet.apiserver.resources.registry import Registry, Resource
 from pykubelet.apiserver.resources.strategies import Strategy
 from pykubelet.apiserver.routes import Route
@@ -43,6 +44,8 @@ class Parts:
     admission: Admission
     allows: Callable[[User, Attributes], str]
     """Why somebody may do something, in a few words; nothing if they may not."""
+    relay: Relay | None = None
+    """The way to kubelets, pods and services; None where there is none."""
 
 
 @dataclass(slots=True)

@@ -23,17 +23,20 @@ _NAMES = (
     "kubernetes.default.svc.cluster.local",
     "localhost",
 )
+_KUBELET_CLIENT = "apiserver-kubelet-client"
 _LIFE = 365 * DAY
 _BACKDATED = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Where the server's TLS files are."""
+    """Where the server's TLS files are. The last two are what it shows to kubelets."""
 
     certificate: Path
     key: Path
-    client_authority: Path
+    client_authority: Path | None = None
+    kubelet_certificate: Path | None = None
+    kubelet_key: Path | None = None
 
 
 def ensure(folder: Path, address: str, port: int, service_range: str) -> Credentials:
@@ -58,7 +61,26 @@ def ensure(folder: Path, address: str, port: int, service_range: str) -> Credent
     host = "127.0.0.1" if address in ("0.0.0.0", "") else address
     server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
     _admin(folder, authority, server, now)
-    return Credentials(folder / "apiserver.crt", folder / "apiserver.key", folder / "ca.crt")
+    _client(folder, authority, now)
+    return Credentials(
+        folder / "apiserver.crt",
+        folder / "apiserver.key",
+        folder / "ca.crt",
+        folder / f"{_KUBELET_CLIENT}.crt",
+        folder / f"{_KUBELET_CLIENT}.key",
+    )
+
+
+def _client(folder: Path, authority: KeyPair, now: float) -> None:
+    """What the server shows to kubelets when it passes a request on."""
+    if _good(_pair(folder, _KUBELET_CLIENT), now, (), ()):
+        return
+    request = CertificateRequest(
+        "kube-apiserver-kubelet-client", now - _BACKDATED, now + _LIFE,
+        organizations=("system:masters",), usages=("client",),
+    )  # fmt: skip
+    made = certificates.issue(request, authority)
+    keys.write_pair(made, folder / f"{_KUBELET_CLIENT}.crt", folder / f"{_KUBELET_CLIENT}.key")
 
 
 def _admin(folder: Path, authority: KeyPair, server: str, now: float) -> None:

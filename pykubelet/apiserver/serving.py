@@ -7,12 +7,14 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pykubelet.apiserver import credentials
 from pykubelet.apiserver.authentication.chain import Authentication, static_tokens
+from pykubelet.apiserver.credentials import Credentials
 from pykubelet.apiserver.front.server import Server, tls
+from pykubelet.apiserver.relay.tls import Relay
 from pykubelet.apiserver.server import ApiServer
 from pykubelet.apiserver.storage.contract import Store
 from pykubelet.errors import Failed, Invalid
@@ -34,6 +36,8 @@ class Options:
     key: Path | None = None
     client_authority: Path | None = None
     token_file: Path | None = None
+    kubelet_certificate: Path | None = None
+    kubelet_key: Path | None = None
     service_range: str = "10.96.0.0/12"
     ready: Callable[[str], None] = field(default=lambda _: None)
     """Called once, with the URL, when everything is served."""
@@ -67,7 +71,10 @@ async def serve(options: Options, store: Store) -> None:
         loop.add_signal_handler(number, ended.set)
     tokens = [static_tokens(options.token_file)] if options.token_file else []
     api = ApiServer(store, Authentication(tokens), service_range=options.service_range)
-    context = await loop.run_in_executor(None, lambda: tls(*_credentials(options)))
+    made = await loop.run_in_executor(None, _credentials, options)
+    context = tls(made.certificate, made.key, made.client_authority)
+    if made.kubelet_certificate is not None and made.kubelet_key is not None:
+        api.parts.relay = Relay.with_certificate(made.kubelet_certificate, made.kubelet_key)
     front = Server(api.handle)
     await api.start()
     compacting = asyncio.create_task(_compact(store))
@@ -81,13 +88,24 @@ async def serve(options: Options, store: Store) -> None:
         await front.close()
 
 
-def _credentials(options: Options) -> tuple[Path, Path, Path | None]:
+def _credentials(options: Options) -> Credentials:
     if options.certificate is not None and options.key is not None:
-        return options.certificate, options.key, options.client_authority
+        return Credentials(
+            options.certificate,
+            options.key,
+            options.client_authority,
+            options.kubelet_certificate,
+            options.kubelet_key,
+        )
     if options.certificate is not None or options.key is not None:
         raise Invalid("--tls-cert-file and --tls-private-key-file belong together")
     made = credentials.ensure(options.folder, options.address, options.port, options.service_range)
-    return made.certificate, made.key, options.client_authority or made.client_authority
+    return replace(
+        made,
+        client_authority=options.client_authority or made.client_authority,
+        kubelet_certificate=options.kubelet_certificate or made.kubelet_certificate,
+        kubelet_key=options.kubelet_key or made.kubelet_key,
+    )
 
 
 async def _compact(store: Store) -> None:

@@ -29,6 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--tls-private-key-file", type=Path, metavar="FILE", help="its key")
     add("--client-ca-file", type=Path, metavar="FILE",
         help="whoever has a certificate of this authority is who it says")  # fmt: skip
+    add("--kubelet-client-certificate", type=Path, metavar="FILE",
+        help="what to show to kubelets, for logs and exec")  # fmt: skip
+    add("--kubelet-client-key", type=Path, metavar="FILE", help="its key")
     add("--token-auth-file", type=Path, metavar="FILE",
         help='static tokens, one a line: token,user,uid,"group1,group2"')  # fmt: skip
     add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR",
@@ -50,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
             key=args.tls_private_key_file,
             client_authority=args.client_ca_file,
             token_file=args.token_auth_file,
+            kubelet_certificate=args.kubelet_client_certificate,
+            kubelet_key=args.kubelet_client_key,
             service_range=args.service_cluster_ip_range,
             ready=lambda url: print(f"serving {url}", flush=True),
         )

@@ -56,6 +56,8 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
+        self._upgraded: _Upgraded | None = None
+        self._early = b""
         self._reset()
 
     def _reset(self) -> None:
@@ -77,14 +79,21 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._writable.set()
         self._stop_timer()
+        if self._upgraded is not None:
+            self._upgraded.end()
         if self._task is not None:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self._upgraded is not None:
+            self._upgraded.feed(data)
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the request is complete; whether to upgrade is the handler's decision
+        except httptools.HttpParserUpgrade as upgrade:
+            # The request is complete; whether to upgrade is the handler's decision. What follows
+            # it is not HTTP.
+            self._early += data[upgrade.args[0] :]
         except httptools.HttpParserError:
             self._refuse(_BAD)
 
@@ -166,12 +175,26 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             response = Response(500, b"500 Internal Server Error\n", "text/plain; charset=utf-8")
-        if isinstance(response.body, bytes):
+        if response.takeover is not None:
+            await self._hand_over(response)
+        elif isinstance(response.body, bytes):
             self._transport.write(_whole(request, response, keep_alive))
             if not self._writable.is_set():
                 await self._writable.wait()
         else:
             await self._stream(response.body, response)
+
+    async def _hand_over(self, response: Response) -> None:
+        """The connection belongs to `takeover` from here to its end."""
+        assert response.takeover is not None
+        self._upgraded = _Upgraded(self._transport, self._writable)
+        self._upgraded.feed(self._early)
+        self._stop_timer()
+        self._transport.write(_head(response, ()))
+        try:
+            await response.takeover(self._upgraded)
+        finally:
+            self.close()
 
     async def _stream(self, chunks: AsyncIterator[bytes], response: Response) -> None:
         self._transport.write(_head(response, (("Transfer-Encoding", "chunked"),)))
@@ -221,6 +244,50 @@ class Connection(asyncio.Protocol):
         if self._task is None:
             self._closing = True
             self._transport.abort()
+
+
+class _Upgraded:
+    """Implements `messages.Duplex` on a connection's transport. Reading stops while a mebibyte
+    waits to be taken."""
+
+    _MOST = 1 << 20
+
+    def __init__(self, transport: Any, writable: asyncio.Event) -> None:
+        self._transport = transport
+        self._writable = writable
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._ended = False
+        self._news = asyncio.Event()
+
+    def feed(self, data: bytes) -> None:
+        if data:
+            self._waiting.append(data)
+            self._size += len(data)
+            if self._size > self._MOST:
+                self._transport.pause_reading()
+            self._news.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._news.set()
+
+    async def read(self) -> bytes:
+        while not self._waiting and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        if self._size > self._MOST and not self._ended:
+            self._transport.resume_reading()
+        self._size = 0
+        return data
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    async def drain(self) -> None:
+        await self._writable.wait()
 
 
 def _whole(request: Request, response: Response, keep_alive: bool) -> bytes:

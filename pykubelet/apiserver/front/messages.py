@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 
@@ -45,18 +45,34 @@ class Peer:
     organizations: tuple[str, ...] = ()
 
 
+class Duplex(Protocol):
+    """A connection that speaks no HTTP any more."""
+
+    async def read(self) -> bytes:
+        """What has come; nothing once the client has left."""
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None:
+        """Wait while the client reads more slowly than we write."""
+
+
 Body = bytes | AsyncIterator[bytes]
-Takeover = Callable[[Any, bytes], Awaitable[None]]
+Takeover = Callable[[Duplex], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Response:
-    """`body` is bytes, or chunks as they come: then the response is chunked and ends with them."""
+    """`body` is bytes, or chunks as they come: then the response is chunked and ends with them.
+
+    After a 101 `takeover` has the connection, until it returns.
+    """
 
     status: int = 200
     body: Body = b""
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    takeover: Takeover | None = None
 
 
 Handler = Callable[[Request], Awaitable[Response]]
