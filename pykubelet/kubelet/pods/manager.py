@@ -234,6 +234,10 @@ class PodManager:
             phase = record.decision.phase if record.decision else Phase.WAITING
             before = record.decision
             record.decision = Decision(phase, f"the runtime does not answer: {error}")
+            if record.snapshot is None:
+                # Nothing was seen of it yet, but a person may ask.
+                record.snapshot = s = self._snapshot(record, {})
+                record.status = status.compose(s, self._facts(record, s), record.status)
         self._say(record, before, record.decision)
         self.turns.wake_at(uid, self._clock.monotonic() + _RETRY_FIRST)
 
@@ -344,7 +348,12 @@ class PodManager:
 
     def _say(self, record: Record, before: Decision | None, decision: Decision) -> None:
         if before is None or before.sentence != decision.sentence:
-            log.info("%s: %s", record.full_name, decision.sentence, extra={"pod": record.full_name})
+            log.info(
+                "%s: %s",
+                record.full_name,
+                decision.sentence,
+                extra={"pod": record.full_name, "uid": record.uid},
+            )
 
     def _publish(self, record: Record, composed: Json) -> None:
         if record.admitted:

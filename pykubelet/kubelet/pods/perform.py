@@ -9,10 +9,12 @@ it and waits before the next try.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pykubelet.errors import Failed, NotFound, PykubeletError
+from pykubelet.kubelet.cgroups.cpu import UNLIMITED
 from pykubelet.kubelet.cgroups.limits import container_resources, pod_limits
 from pykubelet.kubelet.events import NORMAL, WARNING
 from pykubelet.kubelet.pods import spec
@@ -41,6 +43,7 @@ Json = dict[str, Any]
 
 #: In CRI's words: what an in-place resize changes, and which resource that is a part of.
 RESIZABLE = {"cpu_shares": "cpu", "cpu_quota": "cpu", "memory_limit_in_bytes": "memory"}
+LIMITS = ("cpu_quota", "memory_limit_in_bytes")
 #: Of a log that stands in for a termination message.
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048
 
@@ -119,15 +122,19 @@ class Performer:
     def _resize(self, work: Work, action: ResizeContainer) -> Json:
         """New limits for the running container, and for its pod's group.
 
-        The group is widened before and narrowed after, so that the container always fits.
+        The group is opened before and closed after, so that the container always fits into it.
         """
         tools, pod = self._tools, work.pod
         found = spec.container_named(pod, action.name)
         if found is None:
             raise NotFound(f"no container {action.name} in the pod's spec")
         wanted = container_resources(pod, found[1], tools.rules)
-        tools.runtime.update_resources(action.container, wanted)
-        tools.cgroups.update_pod(pod, pod_limits(pod, tools.rules))
+        limits = pod_limits(pod, tools.rules)
+        tools.cgroups.update_pod(pod, replace(limits, cpu_quota=UNLIMITED, memory=UNLIMITED))
+        # To a runtime, what is not said stays as it is: a limit that is gone has to be lifted.
+        lifted = {key: UNLIMITED for key in LIMITS if not wanted.get(key)}
+        tools.runtime.update_resources(action.container, {**wanted, **lifted})
+        tools.cgroups.update_pod(pod, limits)
         tools.cgroups.update_qos(tools.active_pods())
         work.record(tools.recorder, NORMAL, "ResizeCompleted", f"Resized container {action.name}")
         return wanted
