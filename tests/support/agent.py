@@ -69,6 +69,15 @@ class AgentProcess:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def reload(self) -> None:
+        """SIGHUP: have it read its configuration again."""
+        assert self.process
+        os.kill(self.process.pid, signal.SIGHUP)
+
+    def log(self) -> str:
+        """All that agents of this machine have logged."""
+        return (self.machine.home / "agent.log").read_text(errors="replace")
+
     # -- manifests ------------------------------------------------------------------------------
 
     def drop(self, name: str, *objects: Json | str) -> Path:
