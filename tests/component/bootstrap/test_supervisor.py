@@ -28,7 +28,10 @@ DAEMON = """
     while True:
         time.sleep(0.2)
         if not os.path.exists(sys.argv[1]):
-            notify.sendto(b"WATCHDOG=1", os.environ["NOTIFY_SOCKET"])
+            try:
+                notify.sendto(b"WATCHDOG=1", os.environ["NOTIFY_SOCKET"])
+            except OSError:
+                pass  # no supervisor at this moment
 """
 SUPERVISOR = """
     import logging, sys
