@@ -25,6 +25,7 @@ from pykubelet.clock import Clock, rfc3339
 
 if TYPE_CHECKING:
     from pykubelet.apiserver.admission.chain import Admission
+    from pykubelet.apiserver.authentication.service_accounts import ServiceAccountTokens
 
 Json = dict[str, Any]
 
@@ -46,6 +47,8 @@ class Parts:
     """Why somebody may do something, in a few words; nothing if they may not."""
     relay: Relay | None = None
     """The way to kubelets, pods and services; None where there is none."""
+    tokens: ServiceAccountTokens | None = None
+    """Signs for service accounts."""
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ from pykubelet.apiserver import bodies, presenting, status
 from pykubelet.apiserver.authentication.chain import Authentication
 from pykubelet.apiserver.authorization.rbac import Attributes, Rbac
 from pykubelet.apiserver.calls import Call
-from pykubelet.apiserver.front.messages import Request, Response
+from pykubelet.apiserver.front.messages import Response
 from pykubelet.apiserver.resources.registry import Resource
 from pykubelet.apiserver.routes import Route
-from pykubelet.apiserver.users import AUTHENTICATED, User
+from pykubelet.apiserver.users import User
 
 Json = dict[str, Any]
 Verb = Callable[[Call], Awaitable[Response]]
@@ -61,7 +61,7 @@ def verb_of(resource: Resource, route: Route, rbac: Rbac, authentication: Authen
             case "selfsubjectrulesreviews":
                 review["status"] = _rules(rbac, call.user, spec.get("namespace") or "")
             case "tokenreviews":
-                review["status"] = _token(authentication, spec.get("token") or "")
+                review["status"] = _token(authentication, spec)
             case _:
                 raise status.not_allowed()
         return presenting.tree(call, review, 201)
@@ -99,12 +99,17 @@ def _rules(rbac: Rbac, user: User, namespace: str) -> Json:
     }
 
 
-def _token(authentication: Authentication, token: str) -> Json:
-    request = Request("GET", "/", headers={"authorization": f"Bearer {token}"})
-    user = authentication.user_of(request)
-    if user is None or AUTHENTICATED not in user.groups:
+def _token(authentication: Authentication, spec: Json) -> Json:
+    token, audiences = spec.get("token") or "", spec.get("audiences") or ()
+    user = authentication.user_of_token(token, audiences)
+    if user is None:
         return {"user": {}, "error": "the token is not known"}
-    return {"authenticated": True, "user": _info(user)}
+    meant_for = authentication.audiences_of(token, audiences)
+    return {
+        "authenticated": True,
+        "user": _info(user),
+        **({"audiences": meant_for} if meant_for else {}),
+    }
 
 
 def _info(user: User) -> Json:

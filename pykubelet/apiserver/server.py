@@ -37,6 +37,7 @@ from pykubelet.apiserver.verbs import (
     patching,
     reading,
     subresources,
+    tokens,
     watching,
     writing,
 )
@@ -72,6 +73,7 @@ _VERBS: dict[tuple[str, str], Verb] = {
     ("get", "scale"): subresources.get_scale,
     ("update", "scale"): subresources.put_scale,
     ("patch", "scale"): subresources.patch_scale,
+    ("create", "token"): tokens.request,
     ("get", "log"): relay.log,
     ("get", "exec"): relay.stream,
     ("create", "exec"): relay.stream,
@@ -112,6 +114,14 @@ class ApiServer:
             self.rbac.allows,
         )  # fmt: skip
         self._ready = False
+
+    def look_up(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """A core object as the cache has it."""
+        resource = self.registry.find("", "v1", plural)
+        assert resource is not None
+        key = f"{namespace}/{name}" if resource.namespaced else name
+        found = self.caches.of(resource).get(key)
+        return found.tree() if found is not None else None
 
     async def start(self) -> None:
         """Read the store, make what must be there, be ready."""
@@ -191,6 +201,13 @@ class ApiServer:
             return found
         if path.startswith(_HEALTH):
             return self._health(path)
+        signer = self.parts.tokens
+        if signer is not None:
+            if path == "/.well-known/openid-configuration":
+                return Response(body=presenting.plain(signer.discovery()))
+            if path == "/openid/v1/jwks":
+                kind = "application/jwk-set+json"
+                return Response(body=presenting.plain(signer.key_set()), content_type=kind)
         match path:
             case "/version":
                 return Response(body=presenting.plain(version()))

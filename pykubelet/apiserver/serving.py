@@ -12,6 +12,10 @@ from pathlib import Path
 
 from pykubelet.apiserver import credentials
 from pykubelet.apiserver.authentication.chain import Authentication, static_tokens
+from pykubelet.apiserver.authentication.service_accounts import (
+    DEFAULT_ISSUER,
+    ServiceAccountTokens,
+)
 from pykubelet.apiserver.credentials import Credentials
 from pykubelet.apiserver.front.server import Server, tls
 from pykubelet.apiserver.relay.tls import Relay
@@ -36,6 +40,8 @@ class Options:
     key: Path | None = None
     client_authority: Path | None = None
     token_file: Path | None = None
+    service_account_key: Path | None = None
+    issuer: str = DEFAULT_ISSUER
     kubelet_certificate: Path | None = None
     kubelet_key: Path | None = None
     service_range: str = "10.96.0.0/12"
@@ -70,7 +76,14 @@ async def serve(options: Options, store: Store) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     tokens = [static_tokens(options.token_file)] if options.token_file else []
-    api = ApiServer(store, Authentication(tokens), service_range=options.service_range)
+    signer = ServiceAccountTokens(
+        options.service_account_key or options.folder / "sa.key",
+        lambda *where: api.look_up(*where),
+        issuer=options.issuer,
+    )
+    authentication = Authentication(tokens, signer)
+    api = ApiServer(store, authentication, service_range=options.service_range)
+    api.parts.tokens = signer
     made = await loop.run_in_executor(None, _credentials, options)
     context = tls(made.certificate, made.key, made.client_authority)
     if made.kubelet_certificate is not None and made.kubelet_key is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pykubelet.cli.exits import OK
 
+DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 SUMMARY = "serve the Kubernetes API"
 
 
@@ -32,6 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--kubelet-client-certificate", type=Path, metavar="FILE",
         help="what to show to kubelets, for logs and exec")  # fmt: skip
     add("--kubelet-client-key", type=Path, metavar="FILE", help="its key")
+    add("--service-account-signing-key-file", type=Path, metavar="FILE",
+        help="the key of service account tokens; made if not given")  # fmt: skip
+    add("--service-account-issuer", metavar="URL", default=DEFAULT_ISSUER,
+        help="who signs service account tokens (default: %(default)s)")  # fmt: skip
     add("--token-auth-file", type=Path, metavar="FILE",
         help='static tokens, one a line: token,user,uid,"group1,group2"')  # fmt: skip
     add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR",
@@ -53,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
             key=args.tls_private_key_file,
             client_authority=args.client_ca_file,
             token_file=args.token_auth_file,
+            service_account_key=args.service_account_signing_key_file,
+            issuer=args.service_account_issuer,
             kubelet_certificate=args.kubelet_client_certificate,
             kubelet_key=args.kubelet_client_key,
             service_range=args.service_cluster_ip_range,

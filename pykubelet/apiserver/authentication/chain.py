@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pykubelet.apiserver.authentication.service_accounts import ServiceAccountTokens
 from pykubelet.apiserver.front.messages import Request
 from pykubelet.apiserver.users import ANONYMOUS, AUTHENTICATED, User
 from pykubelet.errors import Invalid
@@ -19,10 +20,15 @@ TokenCheck = Callable[[str], User | None]
 
 
 class Authentication:
-    """`tokens` are asked for every bearer token, in order."""
+    """`tokens` are asked for every bearer token, in order; `service_accounts` last of all."""
 
-    def __init__(self, tokens: Sequence[TokenCheck] = ()) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[TokenCheck] = (),
+        service_accounts: ServiceAccountTokens | None = None,
+    ) -> None:
         self._tokens = tuple(tokens)
+        self.service_accounts = service_accounts
 
     def user_of(self, request: Request) -> User | None:
         """Who sent it; None if a credential was presented that nobody accepts."""
@@ -34,11 +40,30 @@ class Authentication:
             return ANONYMOUS
         if scheme.lower() != "bearer" or not token.strip():
             return None
+        return self.user_of_token(token.strip())
+
+    def user_of_token(self, token: str, audiences: Sequence[str] = ()) -> User | None:
+        """Whom a token speaks for towards one of these audiences, the server's own where none is
+        named."""
         for check in self._tokens:
-            found = check(token.strip())
+            found = check(token)
             if found is not None:
-                return User(found.name, (*found.groups, AUTHENTICATED), found.uid, found.extra)
-        return None
+                break
+        else:
+            accounts = self.service_accounts
+            found = accounts.user_of(token, audiences) if accounts else None
+        if found is None:
+            return None
+        return User(found.name, (*found.groups, AUTHENTICATED), found.uid, found.extra)
+
+    def audiences_of(self, token: str, wanted: Sequence[str]) -> list[str]:
+        """For which of the wanted audiences a token that is good is meant."""
+        accounts = self.service_accounts
+        known = accounts.audiences_of(token) if accounts else ()
+        if not known:
+            return list(wanted)  # other tokens know no audiences
+        asked = wanted or (accounts.audiences if accounts else ())
+        return [audience for audience in asked if audience in known]
 
 
 def static_tokens(path: Path) -> TokenCheck:
