@@ -143,6 +143,11 @@ class Controller(ABC):
         return self.context.informers.of(resource).store
 
 
+def sooner(*waits: float | None) -> float | None:
+    """The shortest of the waits that there are."""
+    return min((wait for wait in waits if wait is not None), default=None)
+
+
 def keys_of_controller(kind: str) -> Callable[[Json], Iterable[str]]:
     """For `watch`: the key of the object of this kind that controls the changed one."""
 

@@ -12,8 +12,9 @@ from pykubelet.controllers import pods
 from pykubelet.controllers.base import Context, Controller
 from pykubelet.controllers.dependents import LAG, Dependents, label_selector
 from pykubelet.controllers.deployment.decision import Decision, decide, describe
-from pykubelet.controllers.deployment.model import REVISION, is_rolling, same_template, split
+from pykubelet.controllers.deployment.model import REVISION, is_rolling, split
 from pykubelet.controllers.reporting import same
+from pykubelet.controllers.templates import same_template
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pykubelet.controllers.amounts import scaled
-from pykubelet.controllers.hashes import POD_TEMPLATE_HASH
+from pykubelet.controllers.templates import same_template
 
 Json = dict[str, Any]
 
@@ -65,17 +65,6 @@ def limits(deployment: Json) -> tuple[int, int]:
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return surge, min(unavailable, wanted)
-
-
-def same_template(left: Json, right: Json) -> bool:
-    """Whether two pod templates are equal but for the label with their hash."""
-    return _essence(left) == _essence(right)
-
-
-def _essence(template: Json) -> Json:
-    metadata = {k: v for k, v in (template.get("metadata") or {}).items() if v}
-    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != POD_TEMPLATE_HASH}
-    return {**template, "metadata": {**metadata, "labels": labels}}
 
 
 def oldest_first(replica_sets: Iterable[Json]) -> list[Json]:

@@ -9,8 +9,9 @@ import pytest
 from pykubelet.client.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from pykubelet.clock import rfc3339
 from pykubelet.controllers.deployment import DeploymentController, decision, history, scaling
-from pykubelet.controllers.deployment.model import REVISION, limits, same_template
+from pykubelet.controllers.deployment.model import REVISION, limits
 from pykubelet.controllers.replicaset import ReplicaSetController
+from pykubelet.controllers.templates import same_template
 from tests.unit.controllers.cluster import START
 from tests.unit.controllers.simulation import Simulation, template
 
