@@ -107,9 +107,9 @@ class Caches:
         while True:
             try:
                 async for batch in self._store.watch(ROOT, self.revision):
-                    for event in batch:
+                    for event in batch.events:
                         self._take(event)
-                    self._advance(batch[-1].revision)
+                    self._advance(batch.revision)
             except Compacted:
                 log.warning("the store has forgotten what followed %d; reading anew", self.revision)
                 for shelf in self._shelves.values():

@@ -21,7 +21,8 @@ from pykubelet.errors import Failed
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A key's state at some revision. `created` is the revision that created it."""
+    """A key's state at some revision. `created` is the revision that created it, 0 where the
+    engine doesn't tell it."""
 
     key: str
     value: bytes
@@ -37,6 +38,15 @@ class Event:
     record: Record
     revision: int
     deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events that a watch hands over at once, in order; with them the watch has told everything
+    up to `revision`. It may hold none, and only say how far it has come."""
+
+    events: Sequence[Event]
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ class Store(Protocol):
     async def count(self, prefix: str) -> int:
         """How many records there are under `prefix` now."""
 
-    def watch(self, prefix: str, after: int) -> AsyncIterator[Sequence[Event]]:
+    def watch(self, prefix: str, after: int) -> AsyncIterator[Batch]:
         """Everything that happened under `prefix` after that revision, and what happens from now
         on, in batches, in order, without gaps. Raises Compacted when iterated too late."""
 

@@ -24,7 +24,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pykubelet.apiserver.storage.contract import Compacted, Conflict, Event, Exists, Page, Record
+from pykubelet.apiserver.storage.contract import (
+    Batch,
+    Compacted,
+    Conflict,
+    Event,
+    Exists,
+    Page,
+    Record,
+)
 from pykubelet.errors import Unavailable
 
 T = TypeVar("T")
@@ -257,20 +265,20 @@ class SqliteStore:
 
     # -- watching --------------------------------------------------------------------------------
 
-    async def watch(self, prefix: str, after: int) -> AsyncIterator[Sequence[Event]]:
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[Batch]:
         watcher = _Watcher(prefix, asyncio.get_running_loop())
         self._watchers.add(watcher)
         try:
             reached = after
             missed = await self._read(lambda db: self._events(db, prefix, after))
             if missed:
-                yield missed
                 reached = missed[-1].revision
+                yield Batch(missed, reached)
             while True:
                 fresh = [event for event in await watcher.take() if event.revision > reached]
                 if fresh:
-                    yield fresh
                     reached = fresh[-1].revision
+                    yield Batch(fresh, reached)
         finally:
             self._watchers.discard(watcher)
 
