@@ -119,23 +119,34 @@ class StatefulSetController(Controller):
         wanted = ordinals(set_)
         for pod in own:
             ordinal = ordinal_of(set_, pod)
-            if ordinal is None or "deletionTimestamp" in pod["metadata"]:
+            going = "deletionTimestamp" in pod["metadata"]
+            if ordinal is None or (going and ordinal in wanted):
                 continue
-            if labels := missing_labels(set_, pod):
+            if not going and (labels := missing_labels(set_, pod)):
                 self._patch(PODS, pod, {"labels": labels})
             for claim in claims(set_, ordinal):
-                namespace, name = claim["metadata"]["namespace"], claim["metadata"]["name"]
-                there = self._claims.get(f"{namespace}/{name}")
+                away = ordinal not in wanted
+                there = self._there(claim, surely=away)
                 if there is None:
-                    if ordinal in wanted and not pod["spec"].get("nodeName"):
+                    if not away and not pod["spec"].get("nodeName"):
                         self._claim_volumes(set_, ordinal)
                     continue
-                away = ordinal not in wanted
                 references = retention.owners(set_, pod, there, scaled_away=away)
                 if references is not None:
                     version = there["metadata"]["resourceVersion"]
                     metadata = {"ownerReferences": references or None, "resourceVersion": version}
                     self._patch(PERSISTENT_VOLUME_CLAIMS, there, metadata)
+
+    def _there(self, claim: Json, *, surely: bool) -> Json | None:
+        """The stored claim. `surely`: by the server's word, since a pod that goes without its claim
+        being told leaves it behind for ever."""
+        namespace, name = claim["metadata"]["namespace"], claim["metadata"]["name"]
+        if not surely:
+            return self._claims.get(f"{namespace}/{name}")
+        try:
+            return self.api.get(PERSISTENT_VOLUME_CLAIMS, name, namespace)
+        except NotFound:
+            return None
 
     def _patch(self, resource: Any, object_: Json, metadata: Json) -> None:
         old = object_["metadata"]
