@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 _Mark = tuple[int, int, int]  # inode, size, mtime in nanoseconds
 
+#: Seconds since its last change within which a file that is found at the start may be half written.
+_FRESH = 0.25
 #: A manifest larger than this is refused unread.
 MAX_BYTES = 10 * 1024 * 1024
 
@@ -58,6 +60,8 @@ class Folder:
         self._rescan_seconds = rescan_seconds
         self._settling = Settling()
         self._marks: dict[str, _Mark] = {}
+        #: What the last scan saw, read or not.
+        self._scanned: dict[str, _Mark] = {}
         self._changed = threading.Condition()
         self._stopped = False
         self._watch: FolderWatch | None = None
@@ -70,8 +74,11 @@ class Folder:
         now = time.monotonic()
         for path, mark in self._scan().items():
             # What has been lying there is whole; what is being written right now settles first.
-            fresh = time.time() - mark[2] / 1e9 < 0.25
-            (self._settling.changing if fresh else self._settling.whole)(path, now)
+            if time.time() - mark[2] / 1e9 < _FRESH:
+                self._settling.changing(path, now)
+                self._recall(path)  # until it has settled, what it said before counts
+            else:
+                self._settling.whole(path, now)
         self._read_due(now)
         self._forget_kept()
         self._thread.start()
@@ -158,8 +165,11 @@ class Folder:
         seen = self._scan()
         with self._changed:
             for path in seen.keys() | self._marks.keys():
-                if seen.get(path) != self._marks.get(path):
-                    (self._settling.changing if path in seen else self._settling.whole)(path, now)
+                if path not in seen:
+                    self._settling.whole(path, now)
+                elif seen[path] not in (self._marks.get(path), self._scanned.get(path)):
+                    self._settling.changing(path, now)
+        self._scanned = seen
 
     def _scan(self) -> dict[str, _Mark]:
         found = {}
@@ -250,7 +260,7 @@ class Folder:
             self.manifests[path] = kept
 
     def _forget_kept(self) -> None:
-        known = {self._kept(path).name for path in self._marks}
+        known = {self._kept(path).name for path in self._marks.keys() | self.manifests.keys()}
         for kept in self._state.iterdir():
             if kept.name not in known:
                 kept.unlink(missing_ok=True)

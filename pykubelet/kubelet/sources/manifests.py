@@ -24,6 +24,7 @@ from pykubelet.kubelet.pods.edits import without_resizable
 from pykubelet.objects import documents
 from pykubelet.objects.defaults.pods import default
 from pykubelet.objects.documents import Document
+from pykubelet.objects.fields import FieldError
 from pykubelet.objects.resources import qos_class
 from pykubelet.objects.schema import check
 from pykubelet.objects.validation.pods import validate
@@ -169,7 +170,7 @@ def _wrong_kind(document: Document, at: tuple[str | int, ...], item: object) -> 
 
 
 def _faults(document: Document, at: tuple[str | int, ...], kind: str, item: Json) -> Iterator[str]:
-    errors = check(f"core/v1.{kind}", item)
+    errors = check(f"core/v1.{kind}", item) + list(_null_items(item, ()))
     if not errors and kind == "Pod":
         if not (item.get("metadata") or {}).get("name"):
             yield f"{document.source}:{document.line((*at, 'metadata'))}: metadata.name: required"
@@ -180,6 +181,18 @@ def _faults(document: Document, at: tuple[str | int, ...], kind: str, item: Json
     for error in errors:
         line = document.line((*at, *error.path))
         yield f"{document.source}:{line}: {error}"
+
+
+def _null_items(tree: object, path: tuple[str | int, ...]) -> Iterator[FieldError]:
+    """A null is as good as an absent field, but in a list it stands for nothing anyone can mean."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _null_items(value, (*path, key))
+    elif isinstance(tree, list):
+        for number, value in enumerate(tree):
+            if value is None:
+                yield FieldError((*path, number), "a value", "nothing (null)", "type")
+            yield from _null_items(value, (*path, number))
 
 
 def _twice(path: str, pods: list[Json]) -> Iterator[str]:
