@@ -26,6 +26,14 @@ CONTROLLERS: dict[str, str] = {
     "disruption-controller": "disruption:DisruptionController",
     "horizontal-pod-autoscaler-controller": "horizontal:HorizontalController",
     # What keeps the cluster.
+    "namespace-controller": "namespace:NamespaceController",
+    "serviceaccount-controller": "serviceaccount:ServiceAccountController",
+    "root-ca-certificate-publisher-controller": "root_ca:RootCaPublisher",
+    "endpointslice-controller": "endpointslice:EndpointSliceController",
+    "garbage-collector-controller": "garbage_collector:GarbageCollector",
+    "pod-garbage-collector-controller": "pod_gc:PodGarbageCollector",
+    "node-lifecycle-controller": "node_lifecycle:NodeLifecycleController",
+    "node-ipam-controller": "node_ipam:NodeIpamController",
 }
 
 #: Names that people know from older releases.
@@ -40,6 +48,14 @@ ALIASES = {
     "ttl-after-finished": "ttl-after-finished-controller",
     "disruption": "disruption-controller",
     "horizontalpodautoscaling": "horizontal-pod-autoscaler-controller",
+    "namespace": "namespace-controller",
+    "serviceaccount": "serviceaccount-controller",
+    "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
+    "endpointslice": "endpointslice-controller",
+    "garbagecollector": "garbage-collector-controller",
+    "podgc": "pod-garbage-collector-controller",
+    "nodelifecycle": "node-lifecycle-controller",
+    "nodeipam": "node-ipam-controller",
 }
 
 #: Started only when named.
