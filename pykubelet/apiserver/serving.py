@@ -45,6 +45,11 @@ class Options:
     kubelet_certificate: Path | None = None
     kubelet_key: Path | None = None
     service_range: str = "10.96.0.0/12"
+    etcd: tuple[str, ...] = ()
+    """URLs of an etcd to keep everything in, instead of a file below `folder`."""
+    etcd_authority: Path | None = None
+    etcd_certificate: Path | None = None
+    etcd_key: Path | None = None
     ready: Callable[[str], None] = field(default=lambda _: None)
     """Called once, with the URL, when everything is served."""
 
@@ -60,13 +65,22 @@ def run(options: Options) -> None:
 
 
 async def _main(options: Options) -> None:
-    from pykubelet.apiserver.storage.sqlite import SqliteStore
-
-    store = SqliteStore.open(options.folder / "store.db")
+    store = _store(options)
     try:
         await serve(options, store)
     finally:
         await store.close()
+
+
+def _store(options: Options) -> Store:
+    if options.etcd:
+        from pykubelet.apiserver.storage.etcd import EtcdStore, Tls
+
+        tls_files = Tls(options.etcd_authority, options.etcd_certificate, options.etcd_key)
+        return EtcdStore(options.etcd, tls_files)
+    from pykubelet.apiserver.storage.sqlite import SqliteStore
+
+    return SqliteStore.open(options.folder / "store.db")
 
 
 async def serve(options: Options, store: Store) -> None:

@@ -41,6 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='static tokens, one a line: token,user,uid,"group1,group2"')  # fmt: skip
     add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR",
         help="where services get their addresses from (default: %(default)s)")  # fmt: skip
+    add("--etcd-servers", default="", metavar="URL,...",
+        help="keep everything in this etcd instead of a file")  # fmt: skip
+    add("--etcd-cafile", type=Path, metavar="FILE", help="etcd's authority")
+    add("--etcd-certfile", type=Path, metavar="FILE", help="our certificate for etcd")
+    add("--etcd-keyfile", type=Path, metavar="FILE", help="its key")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +68,10 @@ def run(args: argparse.Namespace) -> int:
             kubelet_certificate=args.kubelet_client_certificate,
             kubelet_key=args.kubelet_client_key,
             service_range=args.service_cluster_ip_range,
+            etcd=tuple(url.strip() for url in args.etcd_servers.split(",") if url.strip()),
+            etcd_authority=args.etcd_cafile,
+            etcd_certificate=args.etcd_certfile,
+            etcd_key=args.etcd_keyfile,
             ready=lambda url: print(f"serving {url}", flush=True),
         )
     )

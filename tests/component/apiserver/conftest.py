@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import requests
 
 from pykubelet.pki import kubeconfig
+from tests.support.machine import stop
 from tests.support.waiting import until
 
 Json = dict[str, Any]
@@ -24,11 +26,10 @@ ROOT = Path(__file__).parents[3]
 class ServerUnderTest:
     """`url`, `kubeconfig`, and a session of an administrator."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._options = options
+        (self.port,) = free_ports(1)
         self.url = f"https://127.0.0.1:{self.port}"
         self.kubeconfig = folder / "admin.conf"
         self.process: subprocess.Popen[bytes] | None = None
@@ -39,7 +40,7 @@ class ServerUnderTest:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pykubelet.cli.main", "apiserver", "--data-dir",
                  str(self.folder), "--secure-port", str(self.port),
-                 "--token-auth-file", str(self.folder / "tokens.csv")],
+                 "--token-auth-file", str(self.folder / "tokens.csv"), *self._options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )  # fmt: skip
@@ -89,6 +90,39 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real etcd of a module's own; its URL."""
+    program = shutil.which("etcd")
+    if program is None:
+        pytest.skip("etcd is not installed")
+    folder = tmp_path_factory.mktemp("etcd")
+    client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen(
+            [program, "--data-dir", str(folder / "data"), "--listen-client-urls", client,
+             "--advertise-client-urls", client, "--listen-peer-urls", peer,
+             "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={**os.environ, "ETCD_UNSUPPORTED_ARCH": "arm64"},
+        )  # fmt: skip
+    try:
+        until(lambda: requests.get(f"{client}/health", timeout=2).ok, "etcd answers", timeout=30)
+        yield client
+    finally:
+        stop(process)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
 
 
 class Api:

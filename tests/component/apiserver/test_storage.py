@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import requests
 
 from pykubelet.apiserver.storage.contract import (
     Batch,
@@ -29,43 +26,8 @@ from pykubelet.apiserver.storage.contract import (
 from pykubelet.apiserver.storage.etcd import EtcdStore
 from pykubelet.apiserver.storage.sqlite import SqliteStore
 from pykubelet.errors import Unavailable
-from tests.support.machine import stop
-from tests.support.waiting import until
 
 Scenario = Callable[[Store], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real etcd of this module's own; its URL."""
-    program = shutil.which("etcd")
-    if program is None:
-        pytest.skip("etcd is not installed")
-    folder = tmp_path_factory.mktemp("etcd")
-    client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(
-            [program, "--data-dir", str(folder / "data"), "--listen-client-urls", client,
-             "--advertise-client-urls", client, "--listen-peer-urls", peer,
-             "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, "ETCD_UNSUPPORTED_ARCH": "arm64"},
-        )  # fmt: skip
-    try:
-        until(lambda: requests.get(f"{client}/health", timeout=2).ok, "etcd answers", timeout=30)
-        yield client
-    finally:
-        stop(process)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @pytest.fixture(params=["sqlite", "etcd"])
