@@ -1,0 +1,1 @@
+"""The proxy's configuration: upstream's KubeProxyConfiguration file, and flags over it."""

@@ -1,0 +1,1 @@
+"""Services as chains for iptables, with the names that kube-proxy gives them."""
