@@ -43,8 +43,11 @@ def compose(s: Snapshot, facts: Facts, previous: Mapping[str, Any]) -> Json:
     status: Json = {"qosClass": previous.get("qosClass") or qos_class(s.pod)}
     if s.verdict and s.active_since is None and not s.runtime.sandboxes and not s.ended:
         return _refused(s, status)
+    known = {c["name"]: c for each in set(_LISTS.values()) for c in previous.get(each) or ()}
     for kind, container in spec.containers(s.pod):
-        status.setdefault(_LISTS[kind], []).append(container_status(s, facts, kind, container))
+        said = _last_said(s, container, known.get(container["name"]))
+        said = said or container_status(s, facts, kind, container)
+        status.setdefault(_LISTS[kind], []).append(said)
     status["phase"] = _phase(s, status, previous.get("phase"))
     _reason(s, status, previous)
     _addresses(s, facts, status)
@@ -55,6 +58,12 @@ def compose(s: Snapshot, facts: Facts, previous: Mapping[str, Any]) -> Json:
         status["observedGeneration"] = generation
     status["conditions"] = _conditions(s, facts, status, previous.get("conditions") or [])
     return status
+
+
+def _last_said(s: Snapshot, container: Json, known: Json | None) -> Json | None:
+    """Of a pod at its end whose dead containers are collected: what was last known of this one."""
+    collected = s.runtime.latest(container["name"]) is None
+    return known if collected and (s.ended or s.verdict) else None
 
 
 def _refused(s: Snapshot, status: Json) -> Json:

@@ -144,7 +144,7 @@ class SimRuntime:
             raise NotFound(id)
         self._call("StartContainer", started)
 
-    def stop_container(self, id: str, grace: float, interrupted: Callable[[], bool]) -> None:
+    def stop_container(self, id: str, grace: float) -> None:
         if id not in self.containers:
             return
         self._call("StopContainer", lambda: None)
@@ -526,7 +526,7 @@ class SimPerformer:
                 return self._start(work, name, attempt)
             case KillContainer(container=id, grace=grace):
                 self._rules.killed(runtime, pod, action, self._ending(spec.uid(pod)))
-                return runtime.stop_container(id, grace, work.interrupted.is_set)
+                return runtime.stop_container(id, grace)
             case StopSandbox(sandbox=id):
                 return runtime.stop_sandbox(id)
             case RemoveSandbox(sandbox=id):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pykubelet.errors import Failed
 from pykubelet.kubelet.pods import spec
+from pykubelet.kubelet.pods.snapshot import Verdict
 from pykubelet.kubelet.runtime.model import ContainerState
 from tests.unit.pods.simulation import Behaviour, SimNode, Trouble
 
@@ -283,14 +284,32 @@ def test_a_pod_that_ran_to_its_end_never_runs_again() -> None:
     node.runtime.behave = lambda name, attempt: Behaviour(lives=1.0, code=3)
     node.want(service(restartPolicy="Never"))
     node.time.run(20.0)
-    assert node.status("uid-0")["phase"] == "Failed"
+    before = node.status("uid-0")
+    assert before["phase"] == "Failed"
+    assert before["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
     node.runtime.containers.clear()
     node.runtime.sandboxes.clear()
     node.manager.turns.task(node.manager.relist)
     node.time.run(40.0)
     node.restart_agent()
     node.time.run(80.0)
-    assert node.status("uid-0")["phase"] == "Failed"
+    for key in ("phase", "containerStatuses"):
+        assert node.status("uid-0")[key] == before[key]
+    assert node.runtime.now() == {}
+
+
+def test_an_end_can_be_hastened() -> None:
+    node = SimNode(Random(1))
+    node.runtime.behave = lambda name, attempt: Behaviour(stops_in=1000.0)
+    node.want(service(terminationGracePeriodSeconds=30))
+    node.time.run(5.0)
+    node.want()
+    node.time.run(7.0)
+    assert node.runtime.running("uid-0")
+    node.manager.end("uid-0", Verdict("Evicted", "low on memory", grace=1))
+    node.time.run(9.0)
+    assert not node.runtime.running("uid-0")
+    node.time.run(20.0)
     assert node.runtime.now() == {}
 
 
