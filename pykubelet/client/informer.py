@@ -123,7 +123,10 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         indexes: Mapping[str, Index] | None = None,
+        transform: Callable[[Json], Json] | None = None,
     ) -> None:
+        """`transform` makes of each object what is to be kept and told in its place, to save
+        memory: it needs `metadata` with name, namespace, uid and resourceVersion."""
         self.resource = resource
         self.store = Store(indexes)
         self.synced = threading.Event()
@@ -131,6 +134,7 @@ class Informer:
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
+        self._transform = transform
         self._handlers: list[Handler] = []
         self._stopping = threading.Event()
         self._stream: Stream | None = None
@@ -228,6 +232,8 @@ class Informer:
         return version
 
     def _changed(self, new: Json, version: str = "") -> None:
+        if self._transform:
+            new = self._transform(new)
         old = self.store.put(new)
         self.store.reached(version)  # before it is told: who is woken may want to know
         if old is not None and _version(old) == _version(new):
@@ -243,7 +249,7 @@ class Informer:
         if last is not None:
             self.store.reached(_version(last))
         if old is not None:
-            self._tell(last or old, None)
+            self._tell(last if last and not self._transform else old, None)
 
     def _tell(self, old: Json | None, new: Json | None) -> None:
         for handler in self._handlers:

@@ -7,7 +7,7 @@ import sys
 
 from tests.bench.rows import Row, table
 
-SUBJECTS = ("pods", "footprint")
+SUBJECTS = ("pods", "footprint", "scheduling")
 
 
 def main() -> int:

@@ -1,0 +1,1 @@
+"""The rules: one small file each, named as upstream names them. `registry` lists them."""
