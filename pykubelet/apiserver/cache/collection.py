@@ -48,37 +48,58 @@ def _frame(kind: str, change: Change) -> bytes:
 
 
 class Watcher:
-    """One watch's queue. A watcher that falls too far behind is ended."""
+    """One watch's queue. A watcher that falls too far behind is ended.
 
-    __slots__ = ("_changes", "_some", "ended", "progress")
+    Whoever waits is woken by what comes or by a timer; the timer stays as long as the moment that
+    it is set for stays the same, so that an event costs no timer of its own.
+    """
+
+    __slots__ = ("_changes", "_loop", "_timer", "_until", "_waiting", "ended")
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._changes: list[Change] = []
-        self._some = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
         self.ended = False
-        self.progress = 0
 
     def give(self, change: Change) -> None:
         if len(self._changes) >= _QUEUE_LIMIT:
             self.ended = True
         else:
             self._changes.append(change)
-        self._some.set()
+        self._wake()
 
     def end(self) -> None:
         self.ended = True
-        self._some.set()
+        self._wake()
 
-    async def take(self, timeout: float) -> list[Change]:
-        """What has come since the last time; nothing after `timeout` seconds of silence."""
+    def close(self) -> None:
+        """Nobody will ask again."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def take(self, until: float) -> list[Change]:
+        """What has come since the last time; nothing if nothing has come until that moment (of the
+        event loop's clock)."""
         if not self._changes and not self.ended:
-            self._some.clear()
-            try:
-                await asyncio.wait_for(self._some.wait(), timeout)
-            except TimeoutError:
-                return []
+            if self._timer is None or self._until != until:
+                self.close()
+                self._until = until
+                self._timer = self._loop.call_at(until, self._ring)
+            self._waiting = self._loop.create_future()
+            await self._waiting
         taken, self._changes = self._changes, []
         return taken
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class Collection:

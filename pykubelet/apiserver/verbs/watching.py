@@ -5,6 +5,7 @@ Source: API concepts, "Efficient detection of changes", "Watch bookmarks", "Stre
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 
@@ -12,7 +13,6 @@ import orjson
 
 from pykubelet.apiserver import presenting, selection, status
 from pykubelet.apiserver.cache.collection import Change, Collection, Watcher
-from pykubelet.apiserver.cache.items import Item
 from pykubelet.apiserver.calls import Call, integer
 from pykubelet.apiserver.front.messages import Response
 from pykubelet.apiserver.selection import Predicate
@@ -72,26 +72,23 @@ async def _events(
     timeout: float,
 ) -> AsyncIterator[bytes]:
     bookmarks = call.option("allowWatchBookmarks").lower() in ("true", "1")
-    caches, clock = call.parts.caches, call.parts.clock
-    ends = clock.monotonic() + timeout
-    next_bookmark = clock.monotonic() + _BOOKMARKS_EVERY * random.uniform(0.8, 1)
+    caches, loop = call.parts.caches, asyncio.get_running_loop()
+    ends = loop.time() + timeout
+    # Not all at once, where many watches were started together.
+    next_bookmark = loop.time() + _BOOKMARKS_EVERY * random.uniform(0.8, 1) if bookmarks else ends
     try:
         if start:
             yield b"".join(start)
-        while not watcher.ended:
-            now = clock.monotonic()
-            if now >= ends:
-                return
-            changes = await watcher.take(min(ends, next_bookmark) - now)
+        while not watcher.ended and loop.time() < ends:
+            changes = await watcher.take(min(ends, next_bookmark))
             frames = [frame for change in changes if (frame := _frame(change, selected, show))]
             if frames:
                 yield b"".join(frames)
-            if bookmarks and clock.monotonic() >= next_bookmark:
-                next_bookmark = clock.monotonic() + _BOOKMARKS_EVERY
+            if bookmarks and loop.time() >= next_bookmark:
+                next_bookmark = loop.time() + _BOOKMARKS_EVERY
                 yield show.bookmark(caches.revision, {})
-            elif clock.monotonic() >= next_bookmark:
-                next_bookmark = ends
     finally:
+        watcher.close()
         collection.watchers.discard(watcher)
 
 
@@ -124,6 +121,3 @@ def _check(call: Call, initial: str) -> None:
             'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: '
             "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         )
-
-
-__all__ = ["Item", "watch"]

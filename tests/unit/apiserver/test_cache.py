@@ -92,6 +92,21 @@ def test_a_deletion_shows_the_last_state_with_its_own_version() -> None:
     assert event["object"]["metadata"]["resourceVersion"] == "9"
 
 
+def test_a_watcher_wakes_for_a_change_or_when_it_is_time() -> None:
+    async def scenario() -> None:
+        watcher, loop = Watcher(), asyncio.get_running_loop()
+        change = Change(1, None, made("a/1", 1))
+        loop.call_soon(watcher.give, change)
+        assert await watcher.take(loop.time() + 60) == [change]
+        assert await watcher.take(loop.time() + 0.01) == []
+        loop.call_soon(watcher.end)
+        assert await watcher.take(loop.time() + 60) == []
+        assert watcher.ended
+        watcher.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_watcher_that_falls_behind_is_ended(monkeypatch: Any) -> None:
     monkeypatch.setattr(collection, "_QUEUE_LIMIT", 2)
 
@@ -101,6 +116,6 @@ def test_a_watcher_that_falls_behind_is_ended(monkeypatch: Any) -> None:
         for _ in range(3):
             watcher.give(change)
         assert watcher.ended
-        assert len(await watcher.take(1)) == 2
+        assert len(await watcher.take(0)) == 2
 
     asyncio.run(scenario())
