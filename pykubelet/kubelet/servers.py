@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -47,6 +48,7 @@ class Servers:
         self._known = Standalone()
         self.cni: CniServer | None = None
         self._live_sandboxes: Callable[[], Iterable[str]] = tuple
+        self._making = threading.Lock()
 
     def take_ports(self) -> None:
         """Listen, without answering yet. Raises Invalid naming the port that can't be had."""
@@ -130,7 +132,13 @@ class Servers:
     def renew(self, node_name: str, addresses: Iterable[str]) -> None:
         """See to it that the serving certificate fits the node and is not about to end."""
         if self._config.enable_server and not self._config.tls_cert_file:
-            serving.ensure(self._folder(), node_name, addresses, time.time())
+            self._ensure_certificate(node_name, addresses)
+
+    def _ensure_certificate(self, node_name: str, addresses: Iterable[str]) -> serving.Serving:
+        # Asked for by the start and by the housekeeping at the same time: two makers at once
+        # would leave the key of the one beside the certificate of the other.
+        with self._making:
+            return serving.ensure(self._folder(), node_name, addresses, time.time())
 
     def stop(self) -> None:
         if self.cni:
@@ -151,7 +159,7 @@ class Servers:
         if config.tls_cert_file:
             certificate, key = Path(config.tls_cert_file), Path(config.tls_private_key_file)
         else:
-            made = serving.ensure(self._folder(), node_name, addresses, time.time())
+            made = self._ensure_certificate(node_name, addresses)
             certificate, key = made.certificate_path, made.key_path
         return TlsOptions(
             certificate=certificate,
