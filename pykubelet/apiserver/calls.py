@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from pykubelet.apiserver import status
 from pykubelet.apiserver.authorization.rbac import Attributes
 from pykubelet.apiserver.cache.caches import Caches
+from pykubelet.apiserver.cache.items import encode
 from pykubelet.apiserver.front.messages import Request
 from pykubelet.apiserver.relay.tls import Relay
+from pykubelet.apiserver.resources import conversions
 from pykubelet.apiserver.resources.registry import Registry, Resource
 from pykubelet.apiserver.resources.strategies import Strategy
 from pykubelet.apiserver.routes import Route
@@ -106,6 +108,13 @@ class Call:
 
     def now(self) -> str:
         return rfc3339(self.parts.clock.wall())
+
+    def encoded(self, obj: Json) -> bytes:
+        """An object of the resource as the store keeps it."""
+        resource = self.resource
+        if resource.stored_as:
+            obj = conversions.to_store(resource.stored_as, resource.group_version, obj)
+        return encode(obj)
 
     def option(self, name: str) -> str:
         return self.request.query.get(name, "")

@@ -11,8 +11,11 @@ import asyncio
 import heapq
 import logging
 
+import orjson
+
 from pykubelet.apiserver.cache.collection import Collection
-from pykubelet.apiserver.cache.items import FieldsOf, Item, head_of, item
+from pykubelet.apiserver.cache.items import FieldsOf, Item, encode, head_of, item
+from pykubelet.apiserver.resources import conversions
 from pykubelet.apiserver.resources.registry import Resource
 from pykubelet.apiserver.storage.contract import Compacted, Event, Record, Store
 from pykubelet.errors import Failed, TimedOut
@@ -24,17 +27,22 @@ _PAGE = 2000
 
 
 class _Shelf:
-    """A folder of the store: its collection, and how its records become items."""
+    """One version of what is in a folder of the store: its collection, and how records become
+    items."""
 
     def __init__(self, resource: Resource, fields_of: FieldsOf | None) -> None:
         self.prefix = resource.prefix()
         self.collection = Collection()
+        self._resource = resource
         self._head = head_of(resource.kind, resource.group_version)
         self._fields_of = fields_of
 
     def item(self, record: Record) -> Item:
-        key = record.key[len(self.prefix) :]
-        return item(key, record.value, record.revision, self._head, self._fields_of)
+        key, value, resource = record.key[len(self.prefix) :], record.value, self._resource
+        if resource.stored_as:
+            tree = orjson.loads(value)
+            value = encode(conversions.shown(resource.stored_as, resource.group_version, tree))
+        return item(key, value, record.revision, self._head, self._fields_of)
 
 
 class Caches:
@@ -42,7 +50,8 @@ class Caches:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._shelves: dict[str, _Shelf] = {}
+        self._shelves: dict[tuple[str, str], _Shelf] = {}
+        self._folders: dict[str, list[_Shelf]] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = 0
         self._task: asyncio.Task[None] | None = None
@@ -50,15 +59,17 @@ class Caches:
 
     def add(self, resource: Resource, fields_of: FieldsOf | None = None) -> None:
         """Keep a resource. To be done before `start`, or be followed by `reload`."""
-        if resource.folder not in self._shelves:
-            self._shelves[resource.folder] = _Shelf(resource, fields_of)
+        key = resource.folder, resource.group_version
+        if key not in self._shelves:
+            self._shelves[key] = shelf = _Shelf(resource, fields_of)
+            self._folders.setdefault(resource.folder, []).append(shelf)
 
     def of(self, resource: Resource) -> Collection:
-        return self._shelves[resource.folder].collection
+        return self._shelf(resource).collection
 
     def item(self, resource: Resource, record: Record) -> Item:
         """A record, perhaps an old one, as an item."""
-        return self._shelves[resource.folder].item(record)
+        return self._shelf(resource).item(record)
 
     async def start(self) -> None:
         """Read everything, then follow. Returns when everything has been read."""
@@ -122,16 +133,17 @@ class Caches:
 
     def _take(self, event: Event) -> None:
         record = event.record
-        shelf = self._shelf_of(record.key)
-        if shelf is None:
-            return
-        key = record.key[len(shelf.prefix) :]
-        after = None if event.deleted else shelf.item(record)
-        shelf.collection.apply(key, event.revision, after)
+        for shelf in self._shelves_of(record.key):
+            key = record.key[len(shelf.prefix) :]
+            after = None if event.deleted else shelf.item(record)
+            shelf.collection.apply(key, event.revision, after)
 
-    def _shelf_of(self, key: str) -> _Shelf | None:
+    def _shelf(self, resource: Resource) -> _Shelf:
+        return self._shelves[resource.folder, resource.group_version]
+
+    def _shelves_of(self, key: str) -> list[_Shelf]:
         parts = key.split("/", 4)
-        return self._shelves.get(parts[2]) or self._shelves.get("/".join(parts[2:4]))
+        return self._folders.get(parts[2]) or self._folders.get("/".join(parts[2:4])) or []
 
     def _advance(self, revision: int) -> None:
         self.revision = max(self.revision, revision)

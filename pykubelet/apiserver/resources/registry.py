@@ -37,6 +37,8 @@ class Resource:
     namespaced: bool
     type_name: str = ""
     folder: str = ""
+    stored_as: str = ""
+    """The group-version that its objects are stored in, where that is another than this one."""
     singular: str = ""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -133,6 +135,7 @@ def _resource(words: list[str]) -> Resource:
         namespaced=scope == "namespaced",
         type_name=schema.kind_type(group_version, kind) or "",
         folder=facts.get("folder", plural) if stored else "",
+        stored_as=facts.get("as", ""),
         singular=kind.lower(),
         short_names=tuple(facts["short"].split(",")) if "short" in facts else (),
         categories=tuple(facts["in"].split(",")) if "in" in facts else (),

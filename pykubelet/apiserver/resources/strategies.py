@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pykubelet.apiserver.users import User
 from pykubelet.objects import names
 from pykubelet.objects.fields import FieldError
 
@@ -17,8 +18,13 @@ Json = dict[str, Any]
 Errors = Iterable[FieldError]
 
 
-def _nothing(_: Json) -> None:
+def nothing(_: Json) -> None:
     return None
+
+
+def no_status(obj: Json) -> None:
+    """What clients say about the state of a new object doesn't count."""
+    obj.pop("status", None)
 
 
 def _no_errors(_: Json) -> Errors:
@@ -30,15 +36,33 @@ def _no_update_errors(_: Json, __: Json) -> Errors:
 
 
 @dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a strategy may know of a request: who asks, when, and for which part of the object."""
+
+    user: User
+    now: str
+    subresource: str = ""
+
+
+def _no_stamp(_: Json, __: Json | None, ___: Circumstances) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class Strategy:
     """`fill` puts defaults in, in place; `prepare_create` and `prepare_update` (new, old) set what
-    clients may not; `validate` and `validate_update` find what is wrong, beyond metadata."""
+    clients may not; `validate` and `validate_update` find what is wrong, beyond metadata.
+    `validate_create` holds for new objects only, `validate_status` (new, old) for the status."""
 
-    fill: Callable[[Json], None] = _nothing
-    prepare_create: Callable[[Json], None] = _nothing
+    fill: Callable[[Json], None] = nothing
+    prepare_create: Callable[[Json], None] = no_status
     prepare_update: Callable[[Json, Json], None] = lambda new, old: None
     validate: Callable[[Json], Errors] = _no_errors
     validate_update: Callable[[Json, Json], Errors] = _no_update_errors
+    validate_create: Callable[[Json], Errors] = _no_errors
+    validate_status: Callable[[Json, Json], Errors] = _no_update_errors
+    stamp: Callable[[Json, Json | None, Circumstances], None] = _no_stamp
+    """Sets, in place, what depends on who asks and when: (new, old or None, circumstances)."""
     name_rule: names.Rule = names.dns_subdomain
     fields_of: Callable[[Json], Mapping[str, str]] | None = None
     """What field selectors can ask for besides `metadata.name` and `metadata.namespace`."""

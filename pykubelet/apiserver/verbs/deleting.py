@@ -12,7 +12,7 @@ from typing import Any
 
 from pykubelet.apiserver import bodies, presenting, status
 from pykubelet.apiserver.admission.chain import DELETE, Asked
-from pykubelet.apiserver.cache.items import Item, encode
+from pykubelet.apiserver.cache.items import Item
 from pykubelet.apiserver.calls import Call
 from pykubelet.apiserver.front.messages import Response
 from pykubelet.apiserver.routes import Route
@@ -81,7 +81,9 @@ async def delete_object(call: Call, options: Options) -> tuple[Item, bool]:
                 return item, True
             if marked == obj or call.dry_run:
                 return item, False
-            record = await call.parts.store.update(call.store_key, encode(marked), item.revision)
+            record = await call.parts.store.update(
+                call.store_key, call.encoded(marked), item.revision
+            )
             return await stored(call, record), False
         except Conflict:
             continue

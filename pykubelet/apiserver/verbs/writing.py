@@ -12,9 +12,10 @@ from typing import Any
 
 from pykubelet.apiserver import bodies, presenting, status
 from pykubelet.apiserver.admission.chain import CREATE, UPDATE, Asked
-from pykubelet.apiserver.cache.items import Item, encode
+from pykubelet.apiserver.cache.items import Item
 from pykubelet.apiserver.calls import Call, generated_name, new_uid
 from pykubelet.apiserver.front.messages import Response
+from pykubelet.apiserver.resources.strategies import Circumstances
 from pykubelet.apiserver.storage.contract import Conflict, Exists, Record
 from pykubelet.objects.fields import FieldError
 from pykubelet.objects.patches import ownership
@@ -26,6 +27,7 @@ Change = Callable[[Json], Json]
 _GENERATE_TRIES = 8
 _UPDATE_TRIES = 6
 _STATUS_KEEPS_LABELS = ("apps", "batch")
+_STATUS_PARTS = ("status", "approval")
 
 
 async def create(call: Call) -> Response:
@@ -58,6 +60,7 @@ async def create_object(call: Call, obj: Json) -> Item:
     if strategy.generation:
         meta["generation"] = 1
     strategy.prepare_create(obj)
+    strategy.stamp(obj, None, Circumstances(call.user, call.now()))
     if generating:
         meta["name"] = generated_name(meta["generateName"])
     strategy.fill(obj)
@@ -68,6 +71,7 @@ async def create_object(call: Call, obj: Json) -> Item:
         errors = [
             *metadata(obj, strategy.name_rule, call.resource.namespaced),
             *strategy.validate(obj),
+            *strategy.validate_create(obj),
         ]
         _refuse_invalid(call, obj, errors)
         if not attempt:
@@ -85,7 +89,7 @@ async def _store_new(call: Call, obj: Json) -> Item:
     meta = obj["metadata"]
     name = f"{meta['namespace']}/{meta['name']}" if call.resource.namespaced else meta["name"]
     key = call.resource.prefix() + name
-    value = encode(obj)
+    value = call.encoded(obj)
     if call.dry_run:
         if call.parts.caches.of(call.resource).get(name) is not None:
             raise Exists(key)
@@ -154,7 +158,10 @@ async def prepared(call: Call, new: Json, old: Json) -> Json:
     """The object to store in place of `old`, checked."""
     made = _with_parts_kept(call, new, old)
     strategy = call.strategy
-    strategy.prepare_update(made, old)
+    part = call.route.subresource
+    if part not in _STATUS_PARTS:
+        strategy.prepare_update(made, old)
+    strategy.stamp(made, old, Circumstances(call.user, call.now(), part))
     strategy.fill(made)
     if strategy.generation and _wanted(made) != _wanted(old):
         made["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
@@ -162,7 +169,9 @@ async def prepared(call: Call, new: Json, old: Json) -> Json:
     await call.parts.admission.mutate(asked)
     _record_owners(call, made, old)
     errors = list(metadata_update(made, old))
-    if call.route.subresource != "status":
+    if part in _STATUS_PARTS:
+        errors += strategy.validate_status(made, old)
+    else:
         errors += [*strategy.validate(made), *strategy.validate_update(made, old)]
     _refuse_invalid(call, made, errors)
     await call.parts.admission.check(asked)
@@ -178,7 +187,7 @@ async def store_changed(call: Call, made: Json, before: Item) -> Item:
         event = await store.delete(call.store_key, before.revision)
         await call.parts.caches.reach(event.revision, timeout=30)
         return before
-    value = encode(made)
+    value = call.encoded(made)
     record = Record(call.store_key, value, before.revision, 0)
     if made == _unversioned(before.tree()) or call.dry_run:
         return call.parts.caches.item(call.resource, record)
@@ -248,7 +257,7 @@ def _with_parts_kept(call: Call, new: Json, old: Json) -> Json:
         if key in old["metadata"]:
             meta[key] = old["metadata"][key]
     meta.pop("resourceVersion", None)
-    if call.route.subresource == "status":
+    if call.route.subresource in _STATUS_PARTS:
         if call.resource.group in _STATUS_KEEPS_LABELS:
             meta["labels"] = old["metadata"].get("labels")
             if meta["labels"] is None:

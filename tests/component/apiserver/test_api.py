@@ -332,3 +332,28 @@ def test_warnings_and_strictness(api: Api, server: ServerUnderTest, maps: str) -
     twice = b'{"metadata":{"name":"b"},"metadata":{"name":"c"}}'
     code, status = api("POST", f"{maps}?fieldValidation=Strict", twice)
     assert 'duplicate field "metadata"' in status["message"]
+
+
+def test_two_versions_of_one_object(api: Api, namespace: str) -> None:
+    new = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+    old = new.replace("v2", "v1")
+    spec = {"maxReplicas": 3, "targetCPUUtilizationPercentage": 60,
+            "scaleTargetRef": {"kind": "Deployment", "name": "d"}}  # fmt: skip
+    code, made = api("POST", old, {"metadata": {"name": "h"}, "spec": spec})
+    assert code == 201
+    assert made["apiVersion"] == "autoscaling/v1"
+    _, shown = api("GET", f"{new}/h")
+    assert shown["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 60
+    assert shown["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    patch = {"spec": {"maxReplicas": 5}}
+    api("PATCH", f"{new}/h", patch, "application/merge-patch+json")
+    assert api("GET", f"{old}/h")[1]["spec"]["maxReplicas"] == 5
+    event = {"metadata": {"name": "e"}, "regarding": {"kind": "Pod", "name": "p"},
+             "note": "hello", "reason": "R", "type": "Normal",
+             "eventTime": "2020-01-01T00:00:00.000000Z"}  # fmt: skip
+    path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+    assert api("POST", path, event)[0] == 201
+    _, core = api("GET", f"/api/v1/namespaces/{namespace}/events/e")
+    assert core["message"] == "hello"
+    _, found = api("GET", f"{path}?fieldSelector=regarding.name%3Dp")
+    assert len(found["items"]) == 1
