@@ -116,7 +116,7 @@ def test_a_pod_edited_twice_ends_as_the_last_edit_says(agent: AgentProcess) -> N
 
 
 def test_a_manifest_put_back_while_its_pod_ends_runs_again(agent: AgentProcess) -> None:
-    slow = "trap 'sleep 1; exit 0' TERM; while true; do sleep 1000 & wait $!; done"
+    slow = "trap 'sleep 3; exit 0' TERM; while true; do sleep 1000 & wait $!; done"
     agent.drop("web.yaml", pod("web", container(script=slow), terminationGracePeriodSeconds=20))
     agent.wait_ready("web")
     before = agent.status("web")["containerID"]

@@ -13,12 +13,14 @@ from pykubelet.kubelet.pods.user_namespaces import LENGTH, UserNamespaces, id_ma
 
 
 def test_the_lowest_free_range_is_taken_and_the_hosts_never() -> None:
-    assert lowest_free([]) == 1
-    assert lowest_free([1, 2, 4]) == 3
+    assert lowest_free([]) == (LENGTH, LENGTH)
+    taken = [(LENGTH, LENGTH), (2 * LENGTH, LENGTH), (4 * LENGTH, LENGTH)]
+    assert lowest_free(taken) == (3 * LENGTH, LENGTH)
+    assert lowest_free(taken, 2 * LENGTH) == (5 * LENGTH, 2 * LENGTH), "it has to fit"
 
 
 def test_there_is_an_end_to_ranges(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(user_namespaces, "RANGES", 2)
+    monkeypatch.setattr(user_namespaces, "END", 3 * LENGTH)
     for uid in ("a", "b"):
         (tmp_path / uid).mkdir()
     ranges = UserNamespaces(tmp_path)
