@@ -122,7 +122,7 @@ def test_a_manifest_put_back_while_its_pod_ends_runs_again(agent: AgentProcess) 
     before = agent.status("web")["containerID"]
     text = (agent.manifests / "web.yaml").read_text()
     agent.remove("web.yaml")
-    until(lambda: "No longer wanted" in agent.why("web")["next"], "its end has begun")
+    until(lambda: "no longer wanted" in agent.sentence("web"), "its end has begun")
     agent.drop("web.yaml", text)
 
     def runs_anew() -> bool:
