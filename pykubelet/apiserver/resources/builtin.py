@@ -31,6 +31,13 @@ from pykubelet.objects.validation import (
 
 _EVENT_TTL = 3600.0
 
+_EVENT = Strategy(
+    validate=cluster.event,
+    generation=False,
+    ttl=_EVENT_TTL,
+    create_on_update=True,
+    fields_of=selectable.event,
+)
 _CORE = {
     "pods": Strategy(
         fill=fill_pods.fill,
@@ -82,13 +89,8 @@ _CORE = {
         generation=False,
         create_on_update=True,
     ),
-    "events": Strategy(
-        validate=cluster.event,
-        generation=False,
-        ttl=_EVENT_TTL,
-        create_on_update=True,
-        fields_of=selectable.event,
-    ),
+    "events": _EVENT,
+    "events.events.k8s.io": _EVENT,
     "serviceaccounts": Strategy(generation=False),
     "limitranges": Strategy(
         fill=fill.limit_range, validate=policy.limit_range, generation=False, create_on_update=True

@@ -29,14 +29,21 @@ def pod(obj: Json) -> dict[str, str]:
 
 
 def event(obj: Json) -> dict[str, str]:
-    about = obj.get("involvedObject") or {}
-    source = obj.get("source") or {}
-    found = {f"involvedObject.{key}": about.get(key) or "" for key in _REFERENCE}
+    """An Event in either of its spellings."""
+    about = obj.get("involvedObject") or obj.get("regarding") or {}
+    source = obj.get("source") or obj.get("deprecatedSource") or {}
+    reporter = obj.get("reportingComponent") or obj.get("reportingController") or ""
+    found = {
+        f"{word}.{key}": about.get(key) or ""
+        for word in ("involvedObject", "regarding")  # as core/v1 and as events.k8s.io calls it
+        for key in _REFERENCE
+    }
     return {
         **found,
+        "reportingController": reporter,
         "reason": obj.get("reason") or "",
-        "reportingComponent": obj.get("reportingComponent") or "",
-        "source": source.get("component") or obj.get("reportingComponent") or "",
+        "reportingComponent": reporter,
+        "source": source.get("component") or reporter,
         "type": obj.get("type") or "",
     }
 

@@ -66,7 +66,6 @@ class Strategy:
     name_rule: names.Rule = names.dns_subdomain
     fields_of: Callable[[Json], Mapping[str, str]] | None = None
     """What field selectors can ask for besides `metadata.name` and `metadata.namespace`."""
-    selectable: tuple[str, ...] = ()
     generation: bool = True
     """Whether `metadata.generation` counts the changes of what is wanted."""
     ttl: float = 0
@@ -75,6 +74,11 @@ class Strategy:
     """Whether a PUT to a name that isn't there creates it."""
     unconditional_update: bool = True
     """Whether an update without a resourceVersion overwrites what is there."""
+
+    @property
+    def selectable(self) -> tuple[str, ...]:
+        """The fields that field selectors can ask for."""
+        return tuple(self.fields_of({})) if self.fields_of else ()
 
 
 generic = Strategy()

@@ -83,7 +83,15 @@ def daemon_set(obj: Json) -> None:
 
 
 def job(obj: Json) -> None:
-    fill_job_spec(obj.setdefault("spec", {}))
+    spec = obj.setdefault("spec", {})
+    fill_job_spec(spec)
+    labels = (spec["template"].get("metadata") or {}).get("labels")
+    if labels and not obj["metadata"].get("labels"):
+        obj["metadata"]["labels"] = dict(labels)
+
+
+def pod_template(obj: Json) -> None:
+    fill_template(obj)
 
 
 def fill_job_spec(spec: Json) -> None:

@@ -348,8 +348,10 @@ def test_two_versions_of_one_object(api: Api, namespace: str) -> None:
     patch = {"spec": {"maxReplicas": 5}}
     api("PATCH", f"{new}/h", patch, "application/merge-patch+json")
     assert api("GET", f"{old}/h")[1]["spec"]["maxReplicas"] == 5
-    event = {"metadata": {"name": "e"}, "regarding": {"kind": "Pod", "name": "p"},
-             "note": "hello", "reason": "R", "type": "Normal",
+    event = {"metadata": {"name": "e"},
+             "regarding": {"kind": "Pod", "name": "p", "namespace": namespace},
+             "note": "hello", "reason": "R", "type": "Normal", "action": "A",
+             "reportingController": "example.com/test", "reportingInstance": "one",
              "eventTime": "2020-01-01T00:00:00.000000Z"}  # fmt: skip
     path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
     assert api("POST", path, event)[0] == 201
