@@ -22,7 +22,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 class AgentProcess:
     """Starts at once; everything below the machine's home. `flags` come after ours.
 
-    `arguments` is the whole command line, `process` the running process.
+    `arguments` is the whole command line and `environment` what is added to ours, both for the next
+    `start`; `process` is the running process.
     """
 
     def __init__(self, machine: Machine, *flags: str, start: bool = True) -> None:
@@ -48,14 +49,13 @@ class AgentProcess:
             *("--resolv-conf", ""),
             *flags,
         ]
+        self.environment = {"PYTHONPATH": str(REPOSITORY)}
         self.process: subprocess.Popen[bytes] | None = None
         if start:
             self.start()
 
     def start(self, wait: bool = True) -> None:
-        self.process = self.machine.start(
-            *self.arguments, log="agent", env={"PYTHONPATH": str(REPOSITORY)}
-        )
+        self.process = self.machine.start(*self.arguments, log="agent", env=self.environment)
         if wait:
             until(lambda: self.get("status"), "the agent answers", timeout=20)
 

@@ -158,6 +158,37 @@ class Machine:
         os.kill(self._containerd.pid, signal.SIGKILL)
         self._containerd.wait()
 
+    def lose_power(self) -> None:
+        """What a crash of the host leaves: the disk. Processes, links, mounts, cgroups and the
+        runtime's state, which is in memory, are gone; `start_containerd` is the next boot's."""
+        self.kill_containerd()
+        self._kill_leftovers()
+        _unmount_below(self.run_dir)
+        shutil.rmtree(self.run_dir)
+        self.run_dir.mkdir()
+        links = _run(*self.enter("ip", "-o", "link", "show")).splitlines()
+        for name in (line.split()[1].rstrip(":").partition("@")[0] for line in links):
+            if name != "lo":
+                _run(*self.enter("ip", "link", "delete", name), check=False)
+        _run(*self.enter("nft", "flush", "ruleset"), check=False)
+        remove_cgroups(self.cgroup_root)
+
+    def shim_of(self, pod: str) -> int:
+        """The process id of a pod's shim."""
+        sandbox = self.ctr(
+            *("containers", "list", "-q"),
+            f'labels."io.kubernetes.pod.name"=={pod},labels."io.cri-containerd.kind"==sandbox',
+        ).split()[0]
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                except OSError:
+                    continue
+                if "shim" in command and sandbox in command.split("\0"):
+                    return int(entry.name)
+        raise AssertionError(f"{pod} has no shim")
+
     def ctr(self, *args: str | Path, check: bool = True) -> str:
         return _run(
             "ctr", "--address", str(self.socket), "--namespace", "k8s.io", *map(str, args),

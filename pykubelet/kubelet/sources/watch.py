@@ -31,8 +31,8 @@ class FolderWatch(FileSystemEventHandler):
         self._observer: BaseObserver | None = None
         self.how = "nothing"
         for make, how in ((Observer, "inotify"), (PollingObserver, "polling")):
-            observer = make()
             try:
+                observer = make()  # newer releases of watchdog ask the kernel here already
                 observer.schedule(self, folder)
                 observer.start()
             except OSError as error:
