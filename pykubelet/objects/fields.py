@@ -101,7 +101,9 @@ def too_many(path: Path, count: int, maximum: int) -> FieldError:
 
 def shown(value: Any) -> str:
     """A value as upstream's messages show it: JSON, text quoted."""
-    return "null" if value is None else json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return "null"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _error(

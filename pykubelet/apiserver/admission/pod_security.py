@@ -101,7 +101,7 @@ def _matters(new: Json, old: Json) -> bool:
                 if k not in ("tolerations", "activeDeadlineSeconds")}  # fmt: skip
         for kind in ("containers", "initContainers"):
             if kind in spec:
-                spec[kind] = [{**one, "image": ""} for one in spec[kind]]
+                spec[kind] = [{**one, "image": ""} for one in spec[kind] or ()]
         return {"annotations": pod["metadata"].get("annotations"), "spec": spec}
 
     return seen(new) != seen(old)

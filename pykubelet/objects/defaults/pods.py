@@ -54,13 +54,13 @@ def fill(pod: Json) -> None:
     """The same in place, for a pod without nulls."""
     spec: Json = pod.setdefault("spec", {})
     fill_spec(spec)
-    for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
+    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         _limits_are_requests(container)
     _fill_pod_resources(spec)
     spec.setdefault("enableServiceLinks", True)
     if spec.get("hostNetwork"):
-        for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
-            for port in container.get("ports", ()):
+        for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+            for port in container.get("ports") or ():
                 if not port.get("hostPort"):
                     port["hostPort"] = port.get("containerPort", 0)
 
@@ -73,10 +73,10 @@ def fill_spec(spec: Json) -> None:
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    for volume in spec.get("volumes", ()):
+    for volume in spec.get("volumes") or ():
         fill_volume(volume)
     for kind in _CONTAINER_LISTS:
-        for container in spec.get(kind, ()):
+        for container in spec.get(kind) or ():
             _fill_container(container)
 
 
@@ -92,12 +92,12 @@ def fill_volume(volume: Json) -> None:
     image = volume.get("image")
     if image is not None and not image.get("pullPolicy"):
         image["pullPolicy"] = pull_policy(image.get("reference", ""))
-    for item in volume.get("downwardAPI", {}).get("items", ()):
+    for item in volume.get("downwardAPI", {}).get("items") or ():
         _fill_field_ref(item)
-    for source in volume.get("projected", {}).get("sources", ()):
+    for source in volume.get("projected", {}).get("sources") or ():
         if "serviceAccountToken" in source:
             source["serviceAccountToken"].setdefault("expirationSeconds", _TOKEN_SECONDS)
-        for item in source.get("downwardAPI", {}).get("items", ()):
+        for item in source.get("downwardAPI", {}).get("items") or ():
             _fill_field_ref(item)
     claim = volume.get("ephemeral", {}).get("volumeClaimTemplate", {}).get("spec")
     if claim is not None:
@@ -125,10 +125,10 @@ def _fill_container(container: Json) -> None:
     if not container.get("imagePullPolicy"):
         container["imagePullPolicy"] = pull_policy(container.get("image", ""))
     container.setdefault("resources", {})
-    for port in container.get("ports", ()):
+    for port in container.get("ports") or ():
         if not port.get("protocol"):
             port["protocol"] = "TCP"
-    for variable in container.get("env", ()):
+    for variable in container.get("env") or ():
         _fill_field_ref(variable.get("valueFrom", {}))
         file = variable.get("valueFrom", {}).get("fileKeyRef")
         if file is not None:
@@ -190,7 +190,7 @@ def _fill_pod_resources(spec: Json) -> None:
                 requests.setdefault(name, _spelled(name, number))
         requests = {**limits, **requests}
     else:
-        every = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+        every = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
         for name, number in sums.items():
             limited = (name in c.get("resources", {}).get("limits", {}) for c in every)
             if name in _OVERCOMMITTED and all(limited):

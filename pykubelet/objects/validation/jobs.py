@@ -338,7 +338,7 @@ def _bare(given: Json) -> Json:
             if k not in ("nodeSelector", "affinity", "tolerations", "schedulingGates")}  # fmt: skip
     for kind in ("containers", "initContainers"):
         if kind in spec:
-            spec[kind] = [{**one, "resources": {}} for one in spec[kind]]
+            spec[kind] = [{**one, "resources": {}} for one in spec[kind] or ()]
     return {**given, "metadata": meta, "spec": spec}
 
 

@@ -47,7 +47,7 @@ def _settled(spec: Json, before: Json) -> Json:
     made = {k: v for k, v in spec.items() if k not in ("activeDeadlineSeconds", "tolerations")}
     for kind in ("containers", "initContainers"):
         if kind in made:
-            made[kind] = [{**container, "image": ""} for container in made[kind]]
+            made[kind] = [{**container, "image": ""} for container in made[kind] or ()]
     grace = before.get("terminationGracePeriodSeconds") or 0
     if grace < 0 and made.get("terminationGracePeriodSeconds") == 1:
         made["terminationGracePeriodSeconds"] = grace

@@ -156,11 +156,11 @@ def counts(new: Json, old: Json) -> Errors:
     whole = state.get("replicas") or 0
     for key in parts:
         if (state.get(key) or 0) > whole:
-            yield fields.invalid((*at, key), state[key], _FEW)
+            yield fields.invalid((*at, key), state.get(key), _FEW)
     if (state.get("availableReplicas") or 0) > (state.get("readyReplicas") or 0):
         yield fields.invalid(
             (*at, "availableReplicas"),
-            state["availableReplicas"],
+            state.get("availableReplicas"),
             "cannot be greater than readyReplicas",
         )
     had, has = before.get("collisionCount"), state.get("collisionCount")
