@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pykubelet.client.api import STRATEGIC_MERGE_PATCH, owner_reference
+from pykubelet.client.api import STRATEGIC_MERGE_PATCH, controller_of, owner_reference
 from pykubelet.client.errors import ApiError, NotFound, Rejected
 from pykubelet.client.informer import Store, key_of
 from pykubelet.client.resources import PODS, Resource
@@ -37,14 +37,15 @@ def label_selector(owner: Json) -> selectors.Selector:
 
 
 class Dependents:
-    """Objects of `resource` that objects of `owners` control."""
+    """Objects of `resource` that objects of `owners` control. Without a `selector` there is nothing
+    to adopt or to let go."""
 
     def __init__(
         self,
         controller: Controller,
         owners: Resource,
         resource: Resource = PODS,
-        selector: Callable[[Json], selectors.Selector] = label_selector,
+        selector: Callable[[Json], selectors.Selector] | None = label_selector,
         finalizer: str = "",
     ) -> None:
         self._controller = controller
@@ -61,7 +62,7 @@ class Dependents:
         """The owner of an object; for one without, every owner that might adopt it."""
         found = list(self._by_owner(object_))
         references = object_["metadata"].get("ownerReferences") or ()
-        if found or any(r.get("controller") for r in references):
+        if found or self._selector is None or any(r.get("controller") for r in references):
             return found
         labels = object_["metadata"].get("labels")
         namespace = object_["metadata"].get("namespace", "")
@@ -91,6 +92,9 @@ class Dependents:
     ) -> list[Json]:
         """The owner's, with those adopted that fit, and without those that no longer do."""
         uid, namespace = owner["metadata"]["uid"], owner["metadata"]["namespace"]
+        if self._selector is None:
+            found = self.store.by("owner", uid)
+            return [o for o in found if (controller_of(o) or {}).get("uid") == uid]
         candidates = [*self.store.by("owner", uid), *self.store.by("orphans", namespace)]
         own, adopt, release = pods.claim(uid, self._selector(owner), candidates)
         if "deletionTimestamp" in owner["metadata"]:
