@@ -69,15 +69,15 @@ class JournalHandler(logging.Handler):
             self.handleError(record)
 
 
-def fields(record: logging.LogRecord) -> dict[str, str]:
+def fields(record: logging.LogRecord) -> dict[str, str | int]:
     """A line's journal fields beside MESSAGE."""
     priority = next((p for level, p in _PRIORITIES if record.levelno >= level), 7)
-    found = {
+    found: dict[str, str | int] = {
         "PRIORITY": str(priority),
         "SYSLOG_IDENTIFIER": "pykubelet",
         "LOGGER": record.name,
         "CODE_FILE": record.pathname,
-        "CODE_LINE": str(record.lineno),
+        "CODE_LINE": record.lineno,
         "CODE_FUNC": record.funcName or "",
     }
     if record.exc_info:
