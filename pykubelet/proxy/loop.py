@@ -113,10 +113,15 @@ class Loop:
 
     # -- the loop -------------------------------------------------------------------------------
 
-    def run(self, source: Source) -> None:
-        """Until `stop`. `source` must have everything by now."""
+    def attach(self, source: Source) -> None:
+        """Everything in it is new. It must have everything by now: what it lacks is taken away."""
         self._source = source
-        self.touch_all()
+        with self._lock:
+            self._dirty = dict.fromkeys((*self._dirty, "", *source.keys()))
+        self._wellness.queued()
+
+    def run(self) -> None:
+        """Until `stop`, once a source is attached."""
         retry = _FIRST_RETRY
         check_at = self._clock.monotonic() + self._period
         while True:
@@ -148,12 +153,6 @@ class Loop:
         with self._lock:
             while not self._stopping and (left := until - self._clock.monotonic()) > 0:
                 self._lock.wait(left)
-
-    def touch_all(self) -> None:
-        assert self._source
-        with self._lock:
-            self._dirty = dict.fromkeys((*self._dirty, "", *self._source.keys()))
-        self._wellness.queued()
 
     def turn(self) -> bool:
         """Take in what has changed and program it; whether that succeeded."""

@@ -76,7 +76,8 @@ class Proxy:
 
     def _run(self) -> None:
         if self._source.wait(self._stopping):
-            self._loop.run(self._source)
+            self._loop.attach(self._source)
+            self._loop.run()
 
     # -- HTTP -----------------------------------------------------------------------------------
 

@@ -103,6 +103,8 @@ class ServiceNet:
         with inside(self.node):
             Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
             Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
+            Path("/proc/sys/net/ipv4/icmp_ratelimit").write_text("0")
+            Path("/proc/sys/net/ipv6/icmp/ratelimit").write_text("0")
         self.on(self.node, "ip link add br0 type bridge", "ip link set br0 up")
         self._address(self.node, "br0", "10.244.0.1/24", "fd00:244:0::1/64")
         # A service address must have a route before it is translated.

@@ -77,7 +77,8 @@ def _port(found: Rules, port: ServicePort, settings: Settings) -> None:
     ):
         if used:
             chain = found.chains[name] = []
-            if name == internal:
+            # KUBE-FORWARD lets marked packets pass: none may be marked that is to be refused.
+            if name == internal and endpoints:
                 chain += _off_cluster(settings, port, f"{about} {to}")
             chain += _choice(port, endpoints)
     for endpoint in port.reachable():
@@ -110,6 +111,8 @@ def _kind(port: ServicePort, frontend: Frontend) -> str:
 
 
 def _external(port: ServicePort, settings: Settings, cluster: str, local: str) -> Iterator[str]:
+    if not port.endpoints:
+        return
     if not port.external_local:
         yield f"{_comment(f'masquerade traffic for {port.title} external destinations')} " + (
             f"-j {MARK_MASQUERADE}"

@@ -1,28 +1,28 @@
 """Carries service ports to the kernel as the one nftables table that is ours.
 
 `sync` writes the table anew in one transaction; `change` is one transaction too, of the elements
-that differ and nothing else. The kernel has one or the other set of rules, never a part.
+that differ and nothing else, after another one where chains are missing. The kernel has one or the
+other set of rules, never a part.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pykubelet.proxy import nfnetlink
 from pykubelet.proxy.model import Settings
 from pykubelet.proxy.nftables import affinity, chains
+from pykubelet.proxy.nftables.affinity import Remembered, Targets
 from pykubelet.proxy.nftables.chains import Shared
 from pykubelet.proxy.nftables.elements import (
     Contribution,
     Difference,
-    Elements,
     contribution,
     difference,
 )
 from pykubelet.proxy.nftables.frame import frame
-from pykubelet.proxy.nftables.keys import TABLE, key, of
+from pykubelet.proxy.nftables.keys import TABLE
 from pykubelet.proxy.plan import Change, Ports
 from pykubelet.proxy.programs import run
 from pykubelet.proxy.services import HealthCheck
@@ -57,7 +57,7 @@ class Nftables:
             for chain in sorted(found.chains, key=lambda chain: chain.name)
         )
         table = frame(self._settings, tail)
-        kept = affinity.restoring(self._still_valid(found.elements))
+        kept = affinity.restoring(self._still_valid(wanted))
         run(_NFT, "".join((_CLEAR, table, *inside.lines(TABLE), kept)))
         self._shared, self._chains = shared, found.chains
         self._counts = Counter({name: len(those) for name, those in inside.in_.items()})
@@ -72,17 +72,21 @@ class Nftables:
         text = "".join(chains.text(chain, self._settings) for chain in added)
         if text:
             text = f"table inet {TABLE} {{\n{text}}}\n"
-        if not (text or found):
+            # In a transaction before the one that leads to them: a packet keeps to the rules of the
+            # moment when it came in, but finds in a map what is there now. A chain of the same
+            # transaction would still be empty for it.
+            run(_NFT, text)
+            self._chains |= added
+            self._rules += _rules_in(text)
+        if not found:
             return
-        run(_NFT, text + "".join(found.lines(TABLE)))
+        run(_NFT, "".join(found.lines(TABLE)))
         self._shared = shared
-        self._chains |= added
-        self._rules += _rules_in(text)
         for name, those in found.in_.items():
             self._counts[name] += len(those)
         for name, those in found.out.items():
             self._counts[name] -= len(those)
-        self._forget_clients(changes, new)
+        self._forget_clients(changes)
 
     def tidy(self) -> None:
         """Shared chains that nobody needs at the moment are few, and may be needed again."""
@@ -134,49 +138,32 @@ class Nftables:
                 found.take(name, text)
         return after
 
-    def _still_valid(self, elements: Elements) -> list[affinity.Remembered]:
+    def _still_valid(self, wanted: Mapping[str, Ports]) -> list[Remembered]:
         """Clients in the present table that may go on where they are led to."""
         if not nfnetlink.table_exists(TABLE):
             return []
-        led: dict[tuple[str, str], set[str]] = {}
-        for (name, text), endpoint in elements.items():
-            if "endpoints" in name or "local" in name:
-                frontend = text.rpartition(" . ")[0]
-                led.setdefault((_affinity_of(name), frontend), set()).add(endpoint)
-        return [
-            one
-            for one in affinity.remembered()
-            if one.endpoint in led.get((one.map, one.frontend), ())
-        ]
+        targets = Targets()
+        for ports in wanted.values():
+            for port in ports:
+                if port.affinity_seconds:
+                    for frontend in port.frontends():
+                        targets.add(frontend, port.reachable())
+        return [one for one in affinity.remembered(targets.places) if one in targets]
 
-    def _forget_clients(self, changes: Sequence[Change], new: Contribution) -> None:
+    def _forget_clients(self, changes: Sequence[Change]) -> None:
         """Clients that stick to an endpoint that a service no longer has. After the transaction,
         since until then they are led there anew."""
-        allowed: dict[tuple[str, str], set[str]] = {}
-        stale = False
+        gone = Targets()
         for change in changes:
-            gone = {e[:2] for port in change.old for e in port.reachable()}
-            gone -= {e[:2] for port in change.new for e in port.reachable()}
-            stale = stale or bool(gone and any(p.affinity_seconds for p in change.old))
-            for port in (*change.old, *change.new):
-                for frontend in port.frontends():
-                    allowed.setdefault((of(frontend).name("affinity"), key(frontend)), set())
-            for port in change.new:
-                those = {f"{e.ip} . {e.port}" for e in port.reachable()}
-                for frontend in port.frontends():
-                    allowed[of(frontend).name("affinity"), key(frontend)] |= those
-        if not stale:
-            return
-        maps = sorted({name for name, _ in allowed})
-        affinity.forget(
-            one
-            for one in affinity.remembered(maps)
-            if one.endpoint not in allowed.get((one.map, one.frontend), (one.endpoint,))
-        )
-
-
-def _affinity_of(name: str) -> str:
-    return re.sub(r"endpoints|local", "affinity", name)
+            now = {port.internal: port.reachable() for port in change.new}
+            for port in change.old:
+                if port.affinity_seconds:
+                    left = {endpoint[:2] for endpoint in now.get(port.internal, ())}
+                    vanished = [e for e in port.reachable() if e[:2] not in left]
+                    for frontend in port.frontends():
+                        gone.add(frontend, vanished)
+        if gone:
+            affinity.forget(one for one in affinity.remembered(gone.places) if one in gone)
 
 
 def _rules_in(text: str) -> int:

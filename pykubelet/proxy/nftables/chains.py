@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pykubelet.proxy.model import LocalTraffic, Settings
-from pykubelet.proxy.nftables.keys import Keyed
+from pykubelet.proxy.nftables.keys import REMEMBERED, Keyed
 
 MASQUERADE = "jump mark-for-masquerade"
 
@@ -21,6 +21,7 @@ class Pick:
     (whoever is no pod, where that can be told), or "none"."""
 
     keyed: Keyed
+    protocol: str
     who: str
     count: int
     sticky: bool = False
@@ -31,6 +32,7 @@ class Pick:
         words = ["pick" if self.slots == "endpoints" else f"pick-{self.slots}"]
         words += [self.who] if self.who != "none" else []
         words += ["sticky"] if self.sticky else []
+        words.append(self.protocol)
         return self.keyed.name("-".join([*words, str(self.count)]) + "-ip")
 
     def rules(self, settings: Settings) -> list[str]:
@@ -41,12 +43,17 @@ class Pick:
         elif self.who == "off-cluster":
             match = elsewhere(settings.local_traffic, keyed.family)
             found += [f"{match} {MASQUERADE}"] if match else []
+        key = keyed.of_protocol(self.protocol)
         if self.sticky:
-            remembered = f"{keyed.ip} saddr . {keyed.expression} map @{keyed.name('affinity')}"
-            found.append(f"dnat {keyed.ip} to {remembered}")
-        # Always by the map, even where there is but one: the endpoint is then one element, too.
-        choice = f"numgen random mod {self.count} map @{keyed.name(self.slots)}"
-        found.append(f"dnat {keyed.ip} to {keyed.expression} . {choice}")
+            client = keyed.client(translated=False).replace("th dport", f"{self.protocol} dport")
+            ip, port = (keyed.endpoints(what, self.protocol) for what in REMEMBERED)
+            found.append(f"dnat {keyed.ip} to {client} map @{ip} : {client} map @{port}")
+        endpoints = keyed.endpoints(self.slots, self.protocol)
+        # A packet that is on its way through while the number of endpoints shrinks may ask for a
+        # slot that is just gone. The first is there as long as there is any.
+        for count in dict.fromkeys((self.count, 1)):
+            choice = f"numgen random mod {count}"
+            found.append(f"dnat {keyed.ip} to {key} . {choice} map @{endpoints}")
         return found
 
 
@@ -63,11 +70,13 @@ class Learn:
         return self.keyed.name(f"learn-{self.protocol}-{self.seconds}s-ip")
 
     def rules(self, _: Settings) -> list[str]:
-        ip = self.keyed.ip
-        client = f"{ip} saddr . {self.keyed.original} timeout {self.seconds}s"
-        element = f"{client} : {ip} daddr . th dport"
-        map_ = self.keyed.name("affinity")
-        return [f"meta l4proto {self.protocol} update @{map_} {{ {element} }}"]
+        client = f"{self.keyed.client(translated=True)} timeout {self.seconds}s"
+        values = (f"{self.keyed.ip} daddr", f"{self.protocol} dport")
+        return [
+            f"meta l4proto {self.protocol} "
+            f"update @{self.keyed.endpoints(what, self.protocol)} {{ {client} : {value} }}"
+            for what, value in zip(REMEMBERED, values, strict=True)
+        ]
 
 
 Shared = Pick | Learn

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pykubelet.proxy.model import Endpoint, Frontend, Refusal, ServicePort
 from pykubelet.proxy.nftables.chains import Learn, Pick, Shared
-from pykubelet.proxy.nftables.keys import key, of
+from pykubelet.proxy.nftables.keys import key, key_of_protocol, of
 
 #: (map or set, key) → value; "" in a set.
 Elements = dict[tuple[str, str], str]
@@ -88,12 +88,12 @@ def _lead(
     if not endpoints:
         return
     keyed, text = of(frontend), key(frontend)
-    pick = Pick(keyed, who, len(endpoints), bool(port.affinity_seconds), slots)
+    pick = Pick(keyed, port.protocol, who, len(endpoints), bool(port.affinity_seconds), slots)
     found.chains.add(pick)
     found.elements[keyed.name(map_), text] = f"goto {pick.name}"
-    name = keyed.name(slots)
+    name, prefix = keyed.endpoints(slots, port.protocol), key_of_protocol(frontend)
     for slot, endpoint in enumerate(endpoints):
-        found.elements[name, f"{text} . {slot}"] = f"{endpoint.ip} . {endpoint.port}"
+        found.elements[name, f"{prefix} . {slot}"] = f"{endpoint.ip} . {endpoint.port}"
     if port.affinity_seconds:
         learn = Learn(keyed, port.protocol, port.affinity_seconds)
         found.chains.add(learn)

@@ -15,7 +15,16 @@ from collections.abc import Iterator
 
 from pykubelet.proxy.model import Settings, family_of
 from pykubelet.proxy.nftables.chains import MASQUERADE, ours
-from pykubelet.proxy.nftables.keys import ALL, FAMILIES, PROTOCOLS, SLOTS, TABLE, VERDICTS, Keyed
+from pykubelet.proxy.nftables.keys import (
+    ALL,
+    FAMILIES,
+    PROTOCOLS,
+    REMEMBERED,
+    SLOTS,
+    TABLE,
+    VERDICTS,
+    Keyed,
+)
 
 #: Clients remembered at most, in each family and for each kind of frontend.
 AFFINITY_SIZE = 262144
@@ -32,15 +41,18 @@ def _maps() -> Iterator[str]:
     for keyed in ALL:
         for what in VERDICTS:
             yield _block("map", keyed.name(what), [f"type {keyed.type} : verdict"])
-        target = f"{keyed.ip} daddr . tcp dport"
-        for what in SLOTS:
-            # The slot has no type that could be named, only that of the expression. It is tcp's
-            # port that is named, since nft 1.0 takes no new rule for a map that names th's.
-            slot = f"typeof {keyed.sample} . numgen random mod 2 : {target}"
-            yield _block("map", keyed.name(what), [slot])
-        client = f"typeof {keyed.ip} saddr . {keyed.sample} : {target}"
-        lines = [client, f"size {AFFINITY_SIZE}", "flags dynamic,timeout"]
-        yield _block("map", keyed.name("affinity"), lines)
+        for protocol in PROTOCOLS:
+            key = keyed.of_protocol(protocol)
+            target = f"{keyed.ip} daddr . {protocol} dport"
+            for what in SLOTS:
+                # A slot has no type that could be named, only that of the expression.
+                slot = f"typeof {key} . numgen random mod 2 : {target}"
+                yield _block("map", keyed.endpoints(what, protocol), [slot])
+            values = (f"{keyed.ip} daddr", f"{protocol} dport")
+            for what, value in zip(REMEMBERED, values, strict=True):
+                client = f"typeof {keyed.client_sample(protocol)} : {value}"
+                lines = [client, f"size {AFFINITY_SIZE}", "flags dynamic,timeout"]
+                yield _block("map", keyed.endpoints(what, protocol), lines)
 
 
 def _sets() -> Iterator[str]:
