@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import queue
 import signal
+import socket
 import sys
 
 SUMMARY = "run the node agent"
@@ -51,20 +51,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Signals:
-    """Signals as a queue. SimpleQueue may be put to from within a signal handler; an Event's or a
-    Queue's lock may be held by the very thread that the handler interrupts."""
+    """Signals as bytes in a socket: the C handler writes them (signal.set_wakeup_fd), so none can
+    arrive in the moment between looking for one and falling asleep, and no lock is involved."""
 
     def __init__(self) -> None:
-        self._arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._inbox, outbox = socket.socketpair()
+        outbox.setblocking(False)
+        signal.set_wakeup_fd(outbox.detach())
         for number in _SIGNALS:
-            signal.signal(number, self._arrive)
-
-    def _arrive(self, number: int, frame: object) -> None:
-        self._arrived.put(_SIGNALS[signal.Signals(number)])
+            signal.signal(number, lambda number, frame: None)
 
     def next(self, seconds: float | None) -> str:
         """The next signal's meaning; "" where none comes within `seconds`."""
+        self._inbox.settimeout(seconds)
         try:
-            return self._arrived.get(timeout=seconds)
-        except queue.Empty:
+            number = self._inbox.recv(1)[0]
+        except TimeoutError:
             return ""
+        return _SIGNALS.get(signal.Signals(number), "")
