@@ -9,6 +9,7 @@ import orjson
 
 from pykubelet.apiserver import status
 from pykubelet.apiserver.calls import Call
+from pykubelet.apiserver.extensions.objects import decode_custom
 from pykubelet.errors import Invalid
 from pykubelet.objects import documents
 from pykubelet.objects.fields import FieldError, written
@@ -79,9 +80,12 @@ def typed(call: Call, tree: Json, type_name: str, kind: str) -> Json:
     Refused where the shape is wrong and, with `fieldValidation=Strict`, where a field is unknown;
     else a warning tells of it.
     """
-    if not type_name:
+    if type_name:
+        made, findings = decode(type_name, tree)
+    elif call.resource.custom is not None:
+        made, findings = decode_custom(tree, call.resource.custom)
+    else:
         return tree
-    made, findings = decode(type_name, tree)
     if findings.wrong:
         version = call.resource.group_version
         raise status.bad_request(

@@ -70,7 +70,14 @@ def _wanted(service_range: str) -> Iterator[Json]:
     for name, (value, description) in _PRIORITIES.items():
         yield {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
                "metadata": {"name": name}, "value": value, "description": description}  # fmt: skip
-    first = str(ipaddress.ip_network(service_range)[1])
+    ranges = service_range.split(",")
+    yield {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": ranges},
+    }
+    first = str(ipaddress.ip_network(ranges[0])[1])
     labels = {"component": "apiserver", "provider": "kubernetes"}
     yield {
         "apiVersion": "v1",

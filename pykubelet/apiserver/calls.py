@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from pykubelet.apiserver.routes import Route
 from pykubelet.apiserver.storage.contract import Store
 from pykubelet.apiserver.users import User
 from pykubelet.clock import Clock, rfc3339
+from pykubelet.objects.patches.field_sets import AnyShape, Shape
 
 if TYPE_CHECKING:
     from pykubelet.apiserver.admission.chain import Admission
@@ -63,6 +64,8 @@ class Call:
     resource: Resource
     user: User
     warnings: list[str] = field(default_factory=list)
+    undo: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What was reserved for the object on its way, and is to be given back if it isn't stored."""
     owners: list[Json] | None = None
     """The managedFields that an apply has settled; None: to be found by comparing."""
 
@@ -108,6 +111,12 @@ class Call:
 
     def now(self) -> str:
         return rfc3339(self.parts.clock.wall())
+
+    @property
+    def shape(self) -> AnyShape:
+        """How ownership of fields is told in the resource's objects."""
+        custom = self.resource.custom
+        return custom.shape if custom is not None else Shape(self.resource.type_name)
 
     def encoded(self, obj: Json) -> bytes:
         """An object of the resource as the store keeps it."""

@@ -17,7 +17,7 @@ from pykubelet.apiserver.cache.collection import Change
 from pykubelet.apiserver.cache.items import Item
 from pykubelet.apiserver.calls import Call
 from pykubelet.apiserver.front.messages import Response
-from pykubelet.apiserver.printing.columns import Layout, layout_of
+from pykubelet.apiserver.printing.columns import layout_for
 
 Json = dict[str, Any]
 
@@ -211,7 +211,8 @@ def events(call: Call) -> Events:
 
 
 def _table(call: Call, items: Any, metadata: Json, with_columns: bool = True) -> bytes:
-    layout: Layout = layout_of(call.resource.kind)
+    custom = call.resource.custom
+    layout = layout_for(call.resource.kind, custom.columns if custom is not None else None)
     include = call.option("includeObject") or "Metadata"
     now = call.parts.clock.wall()
     rows = []

@@ -15,7 +15,7 @@ from typing import Any
 from pykubelet.apiserver import presenting, reviews, routes, status
 from pykubelet.apiserver.admission.chain import Admission
 from pykubelet.apiserver.admission.plugins import admission as default_admission
-from pykubelet.apiserver.admission.service_addresses import ServiceAddresses
+from pykubelet.apiserver.allocation.services import ServiceAllocation
 from pykubelet.apiserver.authentication import impersonation
 from pykubelet.apiserver.authentication.chain import Authentication
 from pykubelet.apiserver.authorization.rbac import Attributes, Rbac
@@ -24,6 +24,7 @@ from pykubelet.apiserver.cache.caches import Caches
 from pykubelet.apiserver.cache.collection import Collection
 from pykubelet.apiserver.calls import Call, Parts
 from pykubelet.apiserver.discovery import Discovery
+from pykubelet.apiserver.extensions.publisher import Publisher
 from pykubelet.apiserver.front.messages import Request, Response
 from pykubelet.apiserver.openapi.documents import Documents
 from pykubelet.apiserver.relay import verbs as relay
@@ -108,12 +109,19 @@ class ApiServer:
             if resource.stored:
                 self.caches.add(resource, strategy_of(resource).fields_of)
         self.rbac = Rbac(self._roles)
+        self._allocation = ServiceAllocation(service_range)
         self.parts = Parts(
             store, self.caches, self.registry, strategy_of, clock or SystemClock(),
-            (admission or default_admission()).with_last(ServiceAddresses(service_range).plugin()),
+            (admission or default_admission()).with_last(self._allocation.plugin()),
             self.rbac.allows,
         )  # fmt: skip
+        self._publisher = Publisher(self.parts, self._changed)
         self._ready = False
+
+    def _changed(self) -> None:
+        """What is served has changed."""
+        self._discovery.forget()
+        self._openapi.forget()
 
     def look_up(self, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
         """A core object as the cache has it."""
@@ -127,10 +135,14 @@ class ApiServer:
         """Read the store, make what must be there, be ready."""
         await self.caches.start()
         await make_what_must_be(self.parts, self._service_range)
+        self._allocation.start(self.parts)
+        await self._publisher.start()
         self._ready = True
 
     async def stop(self) -> None:
         self._ready = False
+        await self._allocation.stop()
+        await self._publisher.stop()
         await self.caches.stop()
 
     async def handle(self, request: Request) -> Response:

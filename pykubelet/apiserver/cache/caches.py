@@ -36,6 +36,13 @@ class _Shelf:
         self._resource = resource
         self._head = head_of(resource.kind, resource.group_version)
         self._fields_of = fields_of
+        self.waiting: list[Event] | None = None
+        """Events that have come while it is being read."""
+
+    def take(self, event: Event) -> None:
+        key = event.record.key[len(self.prefix) :]
+        after = None if event.deleted else self.item(event.record)
+        self.collection.apply(key, event.revision, after)
 
     def item(self, record: Record) -> Item:
         key, value, resource = record.key[len(self.prefix) :], record.value, self._resource
@@ -63,6 +70,28 @@ class Caches:
         if key not in self._shelves:
             self._shelves[key] = shelf = _Shelf(resource, fields_of)
             self._folders.setdefault(resource.folder, []).append(shelf)
+
+    async def add_later(self, resource: Resource, fields_of: FieldsOf | None = None) -> None:
+        """Keep a resource from now on; returns when it has been read."""
+        self.add(resource, fields_of)
+        shelf = self._shelf(resource)
+        shelf.waiting = []
+        revision = await self._store.revision()
+        items = await self._read(shelf, revision)
+        shelf.collection.load(iter(items), revision)
+        waiting, shelf.waiting = shelf.waiting, None
+        for event in waiting or ():
+            if event.revision > revision:
+                shelf.take(event)
+
+    def remove(self, resource: Resource) -> None:
+        """Keep a resource no longer. Its watches end."""
+        shelf = self._shelves.pop((resource.folder, resource.group_version), None)
+        if shelf is None:
+            return
+        self._folders[resource.folder].remove(shelf)
+        for watcher in shelf.collection.watchers:
+            watcher.end()
 
     def of(self, resource: Resource) -> Collection:
         return self._shelf(resource).collection
@@ -103,16 +132,18 @@ class Caches:
     async def _load(self) -> None:
         revision = await self._store.revision()
         for shelf in list(self._shelves.values()):
-            found: list[Item] = []
-            after = ""
-            while True:
-                page = await self._store.page(shelf.prefix, _PAGE, after, revision)
-                found += map(shelf.item, page.records)
-                after = page.after
-                if not after:
-                    break
-            shelf.collection.load(iter(found), revision)
+            shelf.collection.load(iter(await self._read(shelf, revision)), revision)
         self._advance(revision)
+
+    async def _read(self, shelf: _Shelf, revision: int) -> list[Item]:
+        found: list[Item] = []
+        after = ""
+        while True:
+            page = await self._store.page(shelf.prefix, _PAGE, after, revision)
+            found += map(shelf.item, page.records)
+            after = page.after
+            if not after:
+                return found
 
     async def _follow(self) -> None:
         while True:
@@ -134,9 +165,10 @@ class Caches:
     def _take(self, event: Event) -> None:
         record = event.record
         for shelf in self._shelves_of(record.key):
-            key = record.key[len(shelf.prefix) :]
-            after = None if event.deleted else shelf.item(record)
-            shelf.collection.apply(key, event.revision, after)
+            if shelf.waiting is not None:
+                shelf.waiting.append(event)
+            else:
+                shelf.take(event)
 
     def _shelf(self, resource: Resource) -> _Shelf:
         return self._shelves[resource.folder, resource.group_version]

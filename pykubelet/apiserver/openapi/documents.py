@@ -65,7 +65,7 @@ class Documents:
 
     def _hash(self, name: str) -> str:
         """Known without making the document: what is in it follows from these."""
-        text = repr([KUBERNETES_VERSION, self._names()[name]]).encode()
+        text = repr([KUBERNETES_VERSION, self._names()[name]]).encode()  # custom schemas included
         return hashlib.sha512(text).hexdigest().upper()
 
     def _reply(self, request: Request, name: str) -> Response:
@@ -107,6 +107,10 @@ class Documents:
 def _paths(resources: list[Resource], schemas: Schemas, version3: bool) -> Json:
     paths: Json = {}
     for one in resources:
+        if one.custom is not None:
+            schemas.custom(one)
+            paths.update(paths_of(one, schemas, version3))
+            continue
         if not one.type_name:
             continue
         paths.update(paths_of(one, schemas, version3))

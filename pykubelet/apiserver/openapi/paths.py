@@ -129,6 +129,10 @@ class _Maker:
     def _schema(self, type_name: str | None) -> Json:
         if type_name == "meta/v1.Patch":
             return {"schema": {"type": "object", "description": "A patch."}}
+        custom = self._resource.custom is not None
+        if custom and type_name in (None, "List"):
+            reference = self._schemas.custom(self._resource)
+            return {"schema": {"$ref": reference["$ref"] + (type_name or "")}}
         if not type_name:
             return {"schema": {"type": "string"}}
         return {"schema": self._schemas.reference(type_name)}

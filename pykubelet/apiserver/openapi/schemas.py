@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from pykubelet.apiserver.openapi import descriptions
+from pykubelet.apiserver.resources.registry import Resource
 from pykubelet.objects.schema import tables
 
 Json = dict[str, Any]
@@ -77,6 +78,17 @@ def model_name(type_name: str) -> str:
     return f"{_HOMES.get(group, f'io.k8s.api.{group}')}.{version}.{short}"
 
 
+def custom_name(resource: Resource) -> str:
+    """`com.example.v1.Widget` for a Widget of `example.com/v1`."""
+    return ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
+
+
+_HEAD: Json = {
+    "apiVersion": {"type": "string", "description": "The version of the API that this is in."},
+    "kind": {"type": "string", "description": "The kind of object that this is."},
+}
+
+
 class Schemas:
     """Collects the schemas of types and of all that they refer to. `prefix` is where references
     point: `#/components/schemas/` or `#/definitions/`."""
@@ -93,6 +105,34 @@ class Schemas:
         if name not in self.found:
             self.found[name] = {}
             self.found[name] = self._schema(type_name)
+        return {"$ref": self._prefix + name}
+
+    def custom(self, resource: Resource) -> Json:
+        """A reference to a custom resource's type, which is its definition's schema."""
+        assert resource.custom is not None
+        name = custom_name(resource)
+        if name not in self.found:
+            kind = {"group": resource.group, "kind": resource.kind, "version": resource.version}
+            given = resource.custom.schema
+            made: Json = {"type": "object", **given}
+            made["properties"] = {
+                **_HEAD,
+                "metadata": self.reference("meta/v1.ObjectMeta"),
+                **{k: v for k, v in (given.get("properties") or {}).items()
+                   if k not in ("apiVersion", "kind", "metadata")},
+            }  # fmt: skip
+            self.found[name] = {**made, "x-kubernetes-group-version-kind": [kind]}
+            self.found[f"{name}List"] = {
+                "type": "object",
+                "description": f"{resource.kind}List is a list of {resource.kind}",
+                "required": ["items"],
+                "properties": {
+                    **_HEAD,
+                    "metadata": self.reference("meta/v1.ListMeta"),
+                    "items": {"type": "array", "items": {"$ref": self._prefix + name}},
+                },
+                "x-kubernetes-group-version-kind": [{**kind, "kind": f"{resource.kind}List"}],
+            }
         return {"$ref": self._prefix + name}
 
     def mark(self, type_name: str, kinds: Iterable[Json]) -> None:

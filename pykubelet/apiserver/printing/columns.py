@@ -6,6 +6,7 @@ them. Names, order and priorities (1: only with `-o wide`) are upstream's, since
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from pykubelet.apiserver.printing.cells import (
     listed,
     selector,
 )
+from pykubelet.apiserver.printing.json_path import first
 
 Json = dict[str, Any]
 Row = Callable[[Json, float], list[Any]]
@@ -380,6 +382,56 @@ _LAYOUTS: dict[str, Layout] = {
         at(o, "spec.expirationSeconds", NONE),
         ",".join(sorted(c["type"] for c in at(o, "status.conditions", ()))) or "Pending"]),
 }  # fmt: skip
+
+
+_COLUMN_TYPES = {"integer": "integer", "number": "number", "boolean": "boolean", "date": "date"}
+
+
+@dataclass(frozen=True, slots=True)
+class CustomLayout:
+    """The layout that a definition gives its objects."""
+
+    given: tuple[Json, ...]
+
+    def definitions(self) -> list[Json]:
+        made = Layout((), _paths()).definitions()
+        for column in self.given:
+            made.append(
+                {
+                    "name": column["name"],
+                    "type": _COLUMN_TYPES.get(column.get("type", ""), "string"),
+                    "format": column.get("format", ""),
+                    "description": column.get("description", ""),
+                    "priority": column.get("priority", 0),
+                }
+            )
+        return made
+
+    def row(self, obj: Json, now: float) -> list[Any]:
+        cells: list[Any] = []
+        for column in self.given:
+            value = first(obj, column.get("jsonPath", ""))
+            if value is None:
+                cells.append(None)
+            elif column.get("type") == "date":
+                cells.append(age(value, now))
+            elif isinstance(value, dict | list):
+                cells.append(json.dumps(value))
+            elif column.get("type") == "string":
+                cells.append(value if isinstance(value, str) else json.dumps(value))
+            else:
+                cells.append(value)
+        return cells
+
+
+_CUSTOM_AGE = ({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},)
+
+
+def layout_for(kind: str, columns: tuple[Json, ...] | None) -> Layout | CustomLayout:
+    """The layout of a built-in kind, or (`columns` given) of a custom one."""
+    if columns is None:
+        return layout_of(kind)
+    return CustomLayout(columns or _CUSTOM_AGE)
 
 
 def layout_of(kind: str) -> Layout:

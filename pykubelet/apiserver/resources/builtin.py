@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pykubelet.apiserver.extensions import definitions as extensions
 from pykubelet.apiserver.resources import preparing, selectable
 from pykubelet.apiserver.resources.registry import Resource
 from pykubelet.apiserver.resources.strategies import Strategy, generic, nothing
@@ -312,4 +313,6 @@ _TABLE: dict[str, Strategy] = {**_CORE, **_WORKLOADS, **_NETWORKING, **_STORAGE,
 
 def strategy_of(resource: Resource) -> Strategy:
     """The strategy of a built-in resource; `generic` where it has none of its own."""
+    if resource.custom is not None:
+        return extensions.strategy_of(resource)
     return _TABLE.get(resource.qualified, generic)

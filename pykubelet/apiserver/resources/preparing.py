@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pykubelet.apiserver.extensions.definitions import CLEANUP
 from pykubelet.apiserver.resources.strategies import Circumstances, no_status
 from pykubelet.objects.resources import qos_class
 
@@ -51,7 +52,11 @@ def job(obj: Json) -> None:
 
 
 def definition(obj: Json) -> None:
-    """A new custom resource definition: nothing is accepted yet, its storage version is known."""
+    """A new custom resource definition: nothing is accepted yet, its storage version is known, and
+    it stays until its objects are gone."""
+    finalizers = obj["metadata"].setdefault("finalizers", [])
+    if CLEANUP not in finalizers:
+        finalizers.append(CLEANUP)
     versions = (obj.get("spec") or {}).get("versions") or ()
     stored = [one["name"] for one in versions if one.get("storage") and one.get("name")]
     obj["status"] = {

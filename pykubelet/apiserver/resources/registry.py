@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pykubelet.objects import schema
+from pykubelet.objects.structural.shapes import StructuralShape
+
+Json = dict[str, Any]
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -23,6 +27,21 @@ class Subresource:
     verbs: tuple[str, ...]
     kind: str = ""
     group_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """What a definition says about a custom resource in one version."""
+
+    schema: Json
+    columns: tuple[Json, ...] = ()
+    scale: Json | None = None
+    selectable: tuple[str, ...] = ()
+    definition: str = ""
+
+    @property
+    def shape(self) -> StructuralShape:
+        return StructuralShape(self.schema, root=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +63,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
+    custom: Custom | None = None
 
     @property
     def group_version(self) -> str:

@@ -40,14 +40,12 @@ async def apply(call: Call) -> Response:
                 f"uid mismatch: the provided object specified uid {config['metadata']['uid']}, and "
                 "no existing object was found",
             )  # fmt: skip
-        _, call.owners = ownership.apply(None, config, call.resource.type_name, _who(call), force)
+        _, call.owners = ownership.apply(None, config, call.shape, _who(call), force)
         return presenting.one(call, await create_object(call, _typed(call, config)), 201)
 
     def change(live: Json) -> Json:
         try:
-            merged, call.owners = ownership.apply(
-                live, config, call.resource.type_name, _who(call), force
-            )
+            merged, call.owners = ownership.apply(live, config, call.shape, _who(call), force)
         except ownership.Conflicts as conflicts:
             raise status.Refusal(
                 409, "Conflict", conflicts.sentence(), causes=conflicts.causes()

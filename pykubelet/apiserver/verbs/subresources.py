@@ -9,6 +9,7 @@ import orjson
 from pykubelet.apiserver import bodies, presenting, status
 from pykubelet.apiserver.calls import Call
 from pykubelet.apiserver.front.messages import Response
+from pykubelet.apiserver.printing import json_path
 from pykubelet.apiserver.verbs import deleting, patching, reading
 from pykubelet.apiserver.verbs.writing import change_object
 from pykubelet.objects.fields import FieldError
@@ -165,7 +166,7 @@ def _with_ephemeral(call: Call, pod: Json, wanted: Json) -> Json:
 
 async def get_scale(call: Call) -> Response:
     item = await reading.item(call)
-    return presenting.tree(call, scale_of(item.tree()))
+    return presenting.tree(call, _scale_of(call, item.tree()))
 
 
 async def put_scale(call: Call) -> Response:
@@ -181,7 +182,7 @@ async def patch_scale(call: Call) -> Response:
 
 async def _scale(call: Call, make: Any) -> Response:
     def change(obj: Json) -> Json:
-        scale = make(scale_of(obj))
+        scale = make(_scale_of(call, obj))
         replicas = (scale.get("spec") or {}).get("replicas") or 0
         if replicas < 0:
             error = FieldError(("spec", "replicas"), "", "", "FieldValueInvalid",
@@ -191,15 +192,41 @@ async def _scale(call: Call, make: Any) -> Response:
         version = (scale.get("metadata") or {}).get("resourceVersion") or ""
         if version and version != obj["metadata"]["resourceVersion"]:
             raise status.conflict(call.resource, call.route.name)
-        return {**obj, "spec": {**obj["spec"], "replicas": replicas}}
+        custom = call.resource.custom
+        path = (custom.scale or {})["specReplicasPath"] if custom else ".spec.replicas"
+        made: Json = json_path.put(obj, path, replicas)
+        return made
 
     item = await change_object(call, change)
-    return presenting.tree(call, scale_of(item.tree()))
+    return presenting.tree(call, _scale_of(call, item.tree()))
+
+
+def _scale_of(call: Call, obj: Json) -> Json:
+    custom = call.resource.custom
+    if custom is None:
+        return scale_of(obj)
+    paths = custom.scale or {}
+    wanted = json_path.first(obj, paths["specReplicasPath"])
+    if wanted is None:
+        raise status.internal(f"the spec replicas field {paths['specReplicasPath']} does not exist")
+    found: Json = {"replicas": json_path.first(obj, paths["statusReplicasPath"]) or 0}
+    if paths.get("labelSelectorPath"):
+        found["selector"] = json_path.first(obj, paths["labelSelectorPath"]) or ""
+    return {**_SCALE, "metadata": _scale_metadata(obj), "spec": {"replicas": wanted},
+            "status": found}  # fmt: skip
+
+
+_SCALE = {"kind": "Scale", "apiVersion": "autoscaling/v1"}
+
+
+def _scale_metadata(obj: Json) -> Json:
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    return {key: obj["metadata"][key] for key in kept if key in obj["metadata"]}
 
 
 def scale_of(obj: Json) -> Json:
     """The `autoscaling/v1` Scale of a workload."""
-    meta, spec, state = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    spec, state = obj.get("spec") or {}, obj.get("status") or {}
     selector = spec.get("selector") or {}
     from pykubelet.apiserver.printing.cells import labels
     from pykubelet.apiserver.printing.cells import selector as in_one_line
@@ -207,14 +234,12 @@ def scale_of(obj: Json) -> Json:
     shown = in_one_line(selector)
     if obj["kind"] == "ReplicationController":
         shown = labels(selector)
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     made_status: Json = {"replicas": state.get("replicas", 0)}
     if shown != "<none>":
         made_status["selector"] = shown
     return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {key: meta[key] for key in kept if key in meta},
+        **_SCALE,
+        "metadata": _scale_metadata(obj),
         "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
         "status": made_status,
     }

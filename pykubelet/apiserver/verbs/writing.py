@@ -37,6 +37,19 @@ async def create(call: Call) -> Response:
 
 async def create_object(call: Call, obj: Json) -> Item:
     """Store a new object, which is decoded but has nothing filled in yet."""
+    try:
+        return await _create(call, obj)
+    except BaseException:
+        await _undo(call)
+        raise
+
+
+async def _undo(call: Call) -> None:
+    while call.undo:
+        await call.undo.pop()()
+
+
+async def _create(call: Call, obj: Json) -> Item:
     meta = obj.setdefault("metadata", {})
     if call.resource.namespaced:
         given = meta.setdefault("namespace", call.route.namespace)
@@ -132,6 +145,14 @@ async def change_object(call: Call, change: Change, as_is: bool = False) -> Item
     """Replace the object that the route names by what `change` makes of it: a decoded object of
     the resource's kind. `change` may be called several times, and must leave its input alone. What
     it makes is stored `as_is`, or prepared and checked as an update from a client is."""
+    try:
+        return await _change(call, change, as_is)
+    except BaseException:
+        await _undo(call)
+        raise
+
+
+async def _change(call: Call, change: Change, as_is: bool) -> Item:
     for _ in range(_UPDATE_TRIES):
         await call.parts.caches.catch_up()
         before = call.parts.caches.of(call.resource).get(call.key)
@@ -151,6 +172,7 @@ async def change_object(call: Call, change: Change, as_is: bool = False) -> Item
                 raise status.not_found(call.resource, call.route.name) from None
             if wanted:
                 raise status.conflict(call.resource, call.route.name) from None
+            await _undo(call)
     raise status.conflict(call.resource, call.route.name)
 
 
@@ -223,7 +245,7 @@ def _record_owners(call: Call, made: Json, old: Json | None) -> None:
             call.manager, ownership.UPDATE, call.resource.group_version, call.route.subresource,
             call.now(),
         )  # fmt: skip
-        owners = ownership.after_update(before, made, call.resource.type_name, who)
+        owners = ownership.after_update(before, made, call.shape, who)
     if owners:
         meta["managedFields"] = owners
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -31,7 +31,7 @@ class Shape:
     field: tables.Field | None = None
     shape: str = ""
 
-    def child(self, key: str) -> Shape:
+    def child(self, key: str) -> AnyShape:
         """What stands below a key of a mapping."""
         if self.shape.startswith("{}") and self.field is not None:
             return Shape(self.type_name, self.field, self.shape[2:])
@@ -42,7 +42,7 @@ class Shape:
             return UNKNOWN
         return Shape(field.base if tables.is_type(field.base) else "", field, field.shape)
 
-    def item(self) -> Shape:
+    def item(self) -> AnyShape:
         """An item of a list."""
         return Shape(self.type_name, None, "")
 
@@ -69,11 +69,32 @@ class Shape:
     def keys(self) -> tuple[str, ...]:
         return self.field.keys if self.field else ()
 
+    def key_default(self, key: str) -> Any:
+        """What a key of an item is where the item doesn't say."""
+        if not self.type_name:
+            return None
+        known = tables.type_of(self.type_name).fields.get(key)
+        return known.default if known else None
+
+
+class AnyShape(Protocol):
+    """What stands somewhere, whoever tells it: the tables, or a custom schema."""
+
+    def child(self, key: str) -> AnyShape: ...
+    def item(self) -> AnyShape: ...
+    def key_default(self, key: str) -> Any: ...
+    @property
+    def list_type(self) -> str: ...
+    @property
+    def atomic(self) -> bool: ...
+    @property
+    def keys(self) -> tuple[str, ...]: ...
+
 
 UNKNOWN = Shape()
 
 
-def entries(value: Any, shape: Shape) -> Iterator[tuple[str, Any, Shape]] | None:
+def entries(value: Any, shape: AnyShape) -> Iterator[tuple[str, Any, AnyShape]] | None:
     """The parts of a value that are owned one by one: (path element, part, its shape). None for
     what is owned as a whole."""
     if isinstance(value, dict) and not shape.atomic:
@@ -87,20 +108,19 @@ def entries(value: Any, shape: Shape) -> Iterator[tuple[str, Any, Shape]] | None
     return None
 
 
-def key_of(item: Any, shape: Shape) -> str:
+def key_of(item: Any, shape: AnyShape) -> str:
     """The path element of an item of a `map` list: its keys, with their defaults."""
-    fields = tables.type_of(shape.type_name).fields if shape.type_name else {}
     keys: Json = {}
     for key in shape.keys:
         value = item.get(key) if isinstance(item, dict) else None
-        if value is None and key in fields:
-            value = fields[key].default
+        if value is None:
+            value = shape.key_default(key)
         if value is not None:
             keys[key] = value
     return f"k:{_json(keys)}"
 
 
-def set_of(value: Any, shape: Shape, top: bool = True) -> FieldSet:
+def set_of(value: Any, shape: AnyShape, top: bool = True) -> FieldSet:
     """All fields that a tree has: the leaves, and with them the items of lists and the mappings
     that are given empty."""
     found = entries(value, shape)
@@ -178,7 +198,7 @@ def without(tree: FieldSet, *paths: tuple[str, ...]) -> FieldSet:
     return made
 
 
-def changed(old: Any, new: Any, shape: Shape) -> tuple[FieldSet, FieldSet]:
+def changed(old: Any, new: Any, shape: AnyShape) -> tuple[FieldSet, FieldSet]:
     """(fields that are new or different, fields that are gone), comparing two trees."""
     if old == new:
         return {}, {}
@@ -209,14 +229,14 @@ def changed(old: Any, new: Any, shape: Shape) -> tuple[FieldSet, FieldSet]:
     return set_now, gone
 
 
-def _parts(value: Any, shape: Shape) -> dict[str, tuple[Any, Shape]] | None:
+def _parts(value: Any, shape: AnyShape) -> dict[str, tuple[Any, AnyShape]] | None:
     found = entries(value, shape)
     if found is None:
         return None
     return {element: (part, inner) for element, part, inner in found}
 
 
-def remove(tree: Any, fields: FieldSet, shape: Shape) -> Any:
+def remove(tree: Any, fields: FieldSet, shape: AnyShape) -> Any:
     """The tree without the fields of a set. A mapping or item goes as a whole when the set holds
     it itself; else only what is named below it."""
     if isinstance(tree, dict):

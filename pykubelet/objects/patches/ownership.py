@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pykubelet.objects.patches import field_sets as sets
-from pykubelet.objects.patches.field_sets import FieldSet, Shape
+from pykubelet.objects.patches.field_sets import AnyShape, FieldSet
 
 Json = dict[str, Any]
 
@@ -93,9 +93,8 @@ class Conflicts(Exception):
         ]
 
 
-def after_update(old: Json | None, new: Json, type_name: str, who: Owner) -> list[Json]:
+def after_update(old: Json | None, new: Json, shape: AnyShape, who: Owner) -> list[Json]:
     """The entries after `who` has changed `old` (None: nothing) into `new`."""
-    shape = Shape(type_name)
     owners = owners_of(old) if old is not None else []
     set_now, gone = sets.changed(_owned(old or {}), _owned(new), shape)
     set_now, gone = sets.without(set_now, *_NOBODYS), sets.without(gone, *_NOBODYS)
@@ -120,10 +119,9 @@ def after_update(old: Json | None, new: Json, type_name: str, who: Owner) -> lis
 
 
 def apply(
-    live: Json | None, config: Json, type_name: str, who: Owner, force: bool
+    live: Json | None, config: Json, shape: AnyShape, who: Owner, force: bool
 ) -> tuple[Json, list[Json]]:
     """The object with the configuration applied, and its entries. Raises Conflicts."""
-    shape = Shape(type_name)
     wanted = sets.without(sets.set_of(_owned(config), shape), *_NOBODYS)
     if live is None:
         return config, [replace(who, fields=wanted).entry()]
@@ -192,7 +190,7 @@ def _not_owned(fields: FieldSet, owned: FieldSet) -> FieldSet:
     return made
 
 
-def _merge(live: Any, config: Any, shape: Shape) -> Any:
+def _merge(live: Any, config: Any, shape: AnyShape) -> Any:
     """Mappings merge, lists merge by keys or values, all else is the configuration's."""
     if isinstance(config, dict) and isinstance(live, dict) and not shape.atomic:
         made = dict(live)
@@ -207,7 +205,7 @@ def _merge(live: Any, config: Any, shape: Shape) -> Any:
     return config
 
 
-def _merge_items(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
+def _merge_items(live: list[Any], config: list[Any], shape: AnyShape) -> list[Any]:
     """Items of the configuration in its order; the others stay after what they followed."""
     mine = {sets.key_of(item, shape): item for item in config}
     there = {sets.key_of(item, shape): item for item in live}

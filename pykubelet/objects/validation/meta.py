@@ -30,7 +30,7 @@ def metadata(obj: Json, rule: names.Rule, namespaced: bool) -> Errors:
     yield from labels(meta.get("labels"), (*path, "labels"))
     yield from annotation_map(meta.get("annotations"), (*path, "annotations"))
     yield from _owners(meta, (*path, "ownerReferences"))
-    yield from _finalizers(meta.get("finalizers") or (), (*path, "finalizers"))
+    yield from _finalizers(obj, meta.get("finalizers") or (), (*path, "finalizers"))
 
 
 def metadata_update(new: Json, old: Json) -> Errors:
@@ -53,7 +53,7 @@ def metadata_update(new: Json, old: Json) -> Errors:
     yield from labels(after.get("labels"), (*path, "labels"))
     yield from annotation_map(after.get("annotations"), (*path, "annotations"))
     yield from _owners(after, (*path, "ownerReferences"))
-    yield from _finalizers(after.get("finalizers") or (), (*path, "finalizers"))
+    yield from _finalizers(new, after.get("finalizers") or (), (*path, "finalizers"))
 
 
 def immutable(new: object, old: object, path: Path) -> Errors:
@@ -132,11 +132,18 @@ def _owners(meta: Json, path: Path) -> Errors:
             controller = controller or this
 
 
-def _finalizers(finalizers: list[str] | tuple[str, ...], path: Path) -> Errors:
+def _finalizers(obj: Json, finalizers: list[str] | tuple[str, ...], path: Path) -> Errors:
+    """Core objects take only standard names without a prefix; the others take any."""
+    core = obj.get("apiVersion", "v1") == "v1"
     for name in finalizers:
         complaints = names.qualified(name)
         yield from (fields.invalid(path, name, said) for said in complaints)
-        if not complaints and "/" not in name and name not in (_ORPHAN, _FOREGROUND, "kubernetes"):
+        if (
+            core
+            and not complaints
+            and "/" not in name
+            and name not in (_ORPHAN, _FOREGROUND, "kubernetes")
+        ):
             yield fields.invalid(
                 path, name, "name is neither a standard finalizer name nor is it fully qualified"
             )

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from pykubelet.objects.patches.field_sets import Shape
 from pykubelet.objects.patches.ownership import APPLY, UPDATE, Conflicts, Owner, after_update, apply
 
-DEPLOYMENT = "apps/v1.Deployment"
+DEPLOYMENT = Shape("apps/v1.Deployment")
 
 
 def who(name: str, operation: str = APPLY) -> Owner:
