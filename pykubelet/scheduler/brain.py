@@ -74,13 +74,18 @@ class Brain:
         *,
         first_backoff: float = 1.0,
         longest_backoff: float = 10.0,
+        longest_wait: float = 300.0,
     ) -> None:
+        """Seconds: between tries, and after which a pod is tried even if nothing has happened."""
         self.view = Snapshot()
         self._profiles = profiles
         self._equivalence = Equivalence(self.view)
         self._hints = Hints(self.view, profiles)
         self.queue = SchedulingQueue(
-            self._hints.worth_trying, first_backoff=first_backoff, longest_backoff=longest_backoff
+            self._hints.worth_trying,
+            first_backoff=first_backoff,
+            longest_backoff=longest_backoff,
+            longest_wait=longest_wait,
         )
         self._start = 0
         self._preparing: dict[str, _Preparing] = {}
@@ -94,12 +99,12 @@ class Brain:
             self._placed(pod, now)
         elif pod.scheduler not in self._profiles:
             return
-        elif pod.terminating:
-            self.pod_gone(pod.key, now)
         elif self._is_assumed(pod):
             waiting = self.queue.get(pod.key)
             if waiting is not None:
                 waiting.pod = pod  # should the binding fail, this is what is tried again
+        elif pod.terminating:
+            self.pod_gone(pod.key, now)
         else:
             self._unplaced(pod, now)
 
@@ -119,10 +124,12 @@ class Brain:
         if self.view.put_node(facts):
             name = framework.NODE_CHANGE if known else framework.NODE_ADD
             self.queue.happened(Event(name, node=self.view.node(facts.name)), now)
+            self._stir(facts.name, now)
 
     def node_gone(self, name: str, now: float) -> None:
         self.view.drop_node(name)
         self.queue.happened(Event(framework.NODE_DELETE), now)
+        self._stir(name, now)
 
     def thing(self, kind: str, key: str, object_: Json | None, now: float) -> None:
         """Something of the catalog, new or changed; None when it is gone."""
@@ -176,6 +183,13 @@ class Brain:
     def _left(self, pod: PodInfo, now: float) -> None:
         node = self.view.node(pod.node)
         self.queue.happened(Event(framework.POD_DELETE, node=node, pod=pod), now)
+        self._stir(pod.node, now)
+
+    def _stir(self, node: str, now: float) -> None:
+        """Something has changed where pods wait for room. Even if it does not help them they look
+        again: what was kept free for them may be of no use to them any more, or not suffice."""
+        for key in list(self.view.nominated.get(node, ())):
+            self.queue.activate(key, now)
 
     def _no_longer_nominated(self, pod: PodInfo, now: float) -> None:
         for name, waiting in list(self.view.nominated.items()):
@@ -232,6 +246,7 @@ class Brain:
                 action = Prepare(assumed, found.node, plan)
         self.view.nominate(pod, "")
         self.view.assume(assumed)
+        self._stir(found.node, now)
         sentence = f"{pod.key} goes to {found.node}: {found.feasible} of {found.evaluated} nodes do"
         return Turn(pod, SCHEDULED, sentence, (action,), waiting.attempts, waiting.since)
 
@@ -331,6 +346,9 @@ class Brain:
             self.view.drop_pod(pod.key)
             self._left(pod, now)
         if waiting is None or waiting.pod.uid != pod.uid:
+            return
+        if waiting.pod.terminating:
+            self.pod_gone(pod.key, now)
             return
         self.queue.retry(waiting, now)
         yield Mark(pod, SCHEDULER_ERROR, why)

@@ -18,7 +18,7 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pykubelet.scheduler.framework import Event
 from pykubelet.scheduler.pods import PodInfo, Template
@@ -28,6 +28,10 @@ Hint = Callable[[PodInfo, frozenset[str], Event], bool]
 
 ACTIVE, BACKOFF, UNSCHEDULABLE, GATED = "active", "backoff", "unschedulable", "gated"
 PLACES = (ACTIVE, BACKOFF, UNSCHEDULABLE, GATED)
+
+
+Group = tuple[Template, int, frozenset[str]]
+"""Template, priority, and who rejected it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,9 +48,8 @@ class Waiting:
     attempts: int = 0
     tried: float = 0.0
     rejected_by: frozenset[str] = frozenset()
-
-
-Group = tuple[Template, frozenset[str]]
+    group: Group = field(init=False)
+    """Where it is while it is unschedulable."""
 
 
 class SchedulingQueue:
@@ -163,7 +166,7 @@ class SchedulingQueue:
         """Move the pods that an event may help; how many."""
         moved = 0
         for group, members in list(self._groups.items()):
-            _, plugins = group
+            plugins = group[2]
             some = next(iter(members.values()))
             if not self._hint(some.pod, plugins, event):
                 continue
@@ -207,7 +210,7 @@ class SchedulingQueue:
         elif place == BACKOFF:
             heapq.heappush(self._backoff, (self._ready_at(waiting), number, waiting))
         elif place == UNSCHEDULABLE:
-            group = waiting.pod.template, waiting.rejected_by
+            group = waiting.group = _group(waiting)
             self._groups.setdefault(group, {})[waiting.pod.key] = waiting
             overdue = waiting.tried + self._longest_wait
             heapq.heappush(self._overdue, (overdue, number, waiting))
@@ -217,7 +220,7 @@ class SchedulingQueue:
             return
         self.counts[waiting.place] -= 1
         if waiting.place == UNSCHEDULABLE:
-            group = waiting.pod.template, waiting.rejected_by
+            group = waiting.group
             members = self._groups[group]
             members.pop(waiting.pod.key, None)
             if not members:
@@ -226,3 +229,7 @@ class SchedulingQueue:
 
     def pending(self) -> Iterable[Waiting]:
         return self._pods.values()
+
+
+def _group(waiting: Waiting) -> Group:
+    return waiting.pod.template, waiting.pod.priority, waiting.rejected_by

@@ -50,8 +50,7 @@ class Snapshot:
         """How many pods with a node use a claim, by `namespace/claim`."""
         self.soft_taints = 0
         """How many nodes have a PreferNoSchedule taint."""
-        self.version = 0
-        """Changes whenever the numbers of the nodes do."""
+        self._version = 0
         self._nodes: dict[str, NodeInfo] = {}
         self._order: list[NodeInfo] = []
         self._index: dict[str, int] = {}
@@ -71,6 +70,13 @@ class Snapshot:
         if self._disordered:
             self._put_in_order()
         return self._order
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the numbers of the nodes do."""
+        if self._disordered:
+            self._put_in_order()
+        return self._version
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -229,7 +235,7 @@ class Snapshot:
         self._order = _round_robin(list(zones.values()))
         self._index = {node.name: index for index, node in enumerate(self._order)}
         self._disordered = False
-        self.version += 1
+        self._version += 1
         self._log_start += len(self._log) + 1
         self._log.clear()
         self._topologies.clear()
