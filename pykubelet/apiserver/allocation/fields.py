@@ -38,46 +38,47 @@ def needs_health_port(spec: Json) -> bool:
 def carry_over(new: Json, old: Json) -> None:
     """Take into an update, in place, what was given out and isn't mentioned; drop what the new type
     doesn't have and the client didn't set anew. Clients often send what they once created."""
-    if has_addresses(new) and has_addresses(old) and not new.get("clusterIP"):
-        if not new.get("clusterIPs"):
-            for key in ("clusterIP", "clusterIPs"):
-                if old.get(key):
-                    new[key] = old[key]
+    if has_addresses(new) and has_addresses(old) and not (
+        new.get("clusterIP") or new.get("clusterIPs")
+    ):  # fmt: skip
+        _keep(new, old, ("clusterIP", "clusterIPs"))
     if needs_node_ports(new) and needs_node_ports(old):
-        had = {
-            (p.get("port"), p.get("protocol")): p.get("nodePort") for p in old.get("ports") or ()
-        }
+        had = {_what(port): port.get("nodePort") for port in old.get("ports") or ()}
         for port in new.get("ports") or ():
-            known = had.get((port.get("port"), port.get("protocol")))
-            if not port.get("nodePort") and known:
-                port["nodePort"] = known
-    if needs_health_port(new) and needs_health_port(old) and not new.get("healthCheckNodePort"):
-        if old.get("healthCheckNodePort"):
-            new["healthCheckNodePort"] = old["healthCheckNodePort"]
-    _drop(new, old)
-
-
-def _drop(new: Json, old: Json) -> None:
+            if not port.get("nodePort") and had.get(_what(port)):
+                port["nodePort"] = had[_what(port)]
+    if needs_health_port(new) and needs_health_port(old):
+        _keep(new, old, ("healthCheckNodePort",))
     if not has_addresses(new) and has_addresses(old):
-        for key in _FAMILY_FIELDS:
-            if new.get(key) == old.get(key):
-                new.pop(key, None)
-    if new.get("type") in ("ClusterIP", "ExternalName") and needs_node_ports(old):
-        given = [p.get("nodePort") for p in old.get("ports") or ()]
+        _drop(new, old, _FAMILY_FIELDS)
+    inside = new.get("type") in ("ClusterIP", "ExternalName")
+    if inside and needs_node_ports(old):
+        given = [port.get("nodePort") for port in old.get("ports") or ()]
         for port in new.get("ports") or ():
             if port.get("nodePort") in given:
                 port.pop("nodePort", None)
-    if not needs_health_port(new) and new.get("healthCheckNodePort") == old.get(
-        "healthCheckNodePort"
-    ):
-        new.pop("healthCheckNodePort", None)
+    if not needs_health_port(new):
+        _drop(new, old, ("healthCheckNodePort",))
     if old.get("type") == "LoadBalancer" and new.get("type") != "LoadBalancer":
-        for key in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
-            if new.get(key) == old.get(key):
-                new.pop(key, None)
-    if new.get("type") in ("ClusterIP", "ExternalName") and not new.get("externalIPs"):
-        if new.get("externalTrafficPolicy") == old.get("externalTrafficPolicy"):
-            new.pop("externalTrafficPolicy", None)
+        _drop(new, old, ("allocateLoadBalancerNodePorts", "loadBalancerClass"))
+    if inside and not new.get("externalIPs"):
+        _drop(new, old, ("externalTrafficPolicy",))
+
+
+def _what(port: Json) -> tuple[Any, Any]:
+    return port.get("port"), port.get("protocol")
+
+
+def _keep(new: Json, old: Json, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if old.get(key) and not new.get(key):
+            new[key] = old[key]
+
+
+def _drop(new: Json, old: Json, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if new.get(key) == old.get(key):
+            new.pop(key, None)
 
 
 def settle_families(spec: Json, served: list[str]) -> str:
