@@ -29,7 +29,8 @@ Json = dict[str, Any]
 Handler = Callable[[Json | None, Json | None], None]
 Index = Callable[[Json], Iterable[str]]
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
+#: Seconds. A server that is back is heard of soon after, and one that is away is not hurried.
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 
 
 def key_of(object_: Mapping[str, Any]) -> str:

@@ -38,11 +38,17 @@ class Queue:
     """`turn(key)` may return seconds after which to look again unasked."""
 
     def __init__(
-        self, name: str, turn: Callable[[str], float | None], workers: int = WORKERS
+        self,
+        name: str,
+        turn: Callable[[str], float | None],
+        workers: int = WORKERS,
+        longest: float = _LONGEST,
     ) -> None:
+        """`longest`: seconds between two tries at most."""
         self.name = name
         self.figures = Figures()
         self._turn = turn
+        self._longest = longest
         self._lock = threading.Lock()
         self._failures: dict[str, int] = {}
         self._turns = Turns(self._take, workers)
@@ -94,5 +100,5 @@ class Queue:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
             self.figures.retries += 1
-        wait = min(_FIRST * 2 ** min(failures, 20), _LONGEST)
+        wait = min(_FIRST * 2 ** min(failures, 20), self._longest)
         self.add_after(key, wait)

@@ -203,7 +203,8 @@ class PodManager:
             composed = status.compose(
                 self._snapshot(record, busy), self._facts(record, s), record.status
             )
-            moved, record.status = composed != record.status, composed
+            # A status remembered from before a restart is told again: others may have missed it.
+            moved, record.status = composed != record.status or before is None, composed
             gone = decision.phase is Phase.TERMINATED and not record.terminated
             record.terminated = decision.phase is Phase.TERMINATED
         self._say(record, before, decision)

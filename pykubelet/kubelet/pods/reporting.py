@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
+#: Seconds between two tries while the server is away: when it is back, all is soon as it should be.
+_LONGEST_WAIT = 5.0
+
 
 class Reporting:
     """`known(full_name)` gives the object that the server has, as the watch last told;
@@ -43,7 +46,7 @@ class Reporting:
         self._wanted: dict[str, tuple[Json, Json]] = {}
         self._gone: dict[str, Json] = {}
         self._written: dict[str, Json] = {}
-        self._queue = Queue("pod status", self._turn)
+        self._queue = Queue("pod status", self._turn, longest=_LONGEST_WAIT)
 
     def status(self, pod: Json, status: Json) -> None:
         """This is the pod's status now."""
@@ -97,6 +100,7 @@ class Reporting:
                 return
         else:
             uid = spec.uid(pod)
+        self._written.pop(uid, None)
         try:
             self._api.delete(PODS, spec.name(pod), spec.namespace(pod), grace_seconds=0, uid=uid)
         except (NotFound, Conflict):
