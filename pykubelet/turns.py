@@ -49,7 +49,7 @@ class Turns:
         #: How many turns there have been, and the CPU time of all work that is over.
         self.taken = 0
         self.cpu_seconds = 0.0
-        threading.Thread(target=self._watch_clock, name="timer", daemon=True).start()
+        self._timer: threading.Thread | None = None
 
     # -- what others call -------------------------------------------------------------------
 
@@ -117,6 +117,9 @@ class Turns:
 
     def _alarm(self, at: float, ring: Callable[[], None]) -> None:
         heapq.heappush(self._alarms, (at, next(self._number), ring))
+        if self._timer is None:  # whoever sets no alarm needs no thread that waits for one
+            self._timer = threading.Thread(target=self._watch_clock, name="timer", daemon=True)
+            self._timer.start()
         self._alarm_set.notify()
 
     def _submit(self, work: Callable[[], None]) -> None:

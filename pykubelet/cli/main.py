@@ -31,9 +31,9 @@ class Command(Protocol):
         """Do it; the exit code. A PykubeletError that escapes is printed as one line."""
 
 
-COMMANDS = ("run", "status", "why", "logs", "exec", "images", "apiserver", "scheduler", "dns",
-            "proxy", "version", "completion")  # fmt: skip
-"""In the order of the help. A name's module is `pykubelet.cli.<name>`."""
+COMMANDS = ("run", "status", "why", "logs", "exec", "images", "apiserver", "scheduler",
+            "controller-manager", "dns", "proxy", "version", "completion")  # fmt: skip
+"""In the order of the help. A name's module is `pykubelet.cli.<name>`, with _ for -."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,7 +87,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def load(name: str) -> Command:
     """The module of a command."""
-    module: Command = import_module(f"pykubelet.cli.{name}")
+    module: Command = import_module(f"pykubelet.cli.{name.replace('-', '_')}")
     return module
 
 
