@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -121,6 +123,7 @@ class Server:
             address_family = family
             daemon_threads = True
             request_queue_size = 64
+            timeout = 0.0  # of handle_request: a connection that is gone again is not waited for
 
             def server_bind(self) -> None:
                 if host == "::":
@@ -136,29 +139,23 @@ class Server:
         except OSError as error:
             raise Failed(f"can't listen on {host}:{port}: {error.strerror}") from error
         self.port = self._listener.server_port
-        self._thread = threading.Thread(
-            target=self._listener.serve_forever,
-            kwargs={"poll_interval": 3600.0},
-            name=f"health-{self.port}",
-            daemon=True,
-        )
+        self._closing, self._closed = os.pipe()
+        self._thread = threading.Thread(target=self._serve, name=f"health-{self.port}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        # serve_forever looks for the end only between requests or polls: a connection wakes it.
-        done = threading.Thread(target=self._listener.shutdown, daemon=True)
-        done.start()
-        host = str(self._listener.server_address[0])
-        where = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)
-        for _ in range(20):
-            try:
-                socket.create_connection((where, self.port), 1).close()
-            except OSError:
-                pass
-            done.join(0.1)
-            if not done.is_alive():
-                break
+        os.close(self._closed)
+        self._thread.join(5)
+        os.close(self._closing)
         self._listener.server_close()
+
+    def _serve(self) -> None:
+        """Not `serve_forever`, which wakes up twice a second to see whether it should end."""
+        while True:
+            ready, _, _ = select.select([self._listener.fileno(), self._closing], [], [])
+            if self._closing in ready:
+                return
+            self._listener.handle_request()
 
 
 def _has_ipv6() -> bool:

@@ -209,15 +209,18 @@ class _Family:
         return restore.saved(run([f"{self._program}-save"]))
 
     def _remove_shell(self, table: str) -> None:
-        """iptables over nftables makes a table with its built-in chains for the first rule and
-        leaves them behind. One without any rule, chain or policy does nothing: it goes as well."""
-        text = run([f"{self._program}-save", "-t", table])
-        left = [line for line in text.splitlines() if line[:1] in (":", "-")]
-        if shutil.which("nft") and all(" ACCEPT " in line and line[0] == ":" for line in left):
+        """iptables over nftables makes a table and its built-in chains for the first rule, and
+        leaves them behind. Those without a rule or a policy do nothing: they go as well."""
+        empty, rest = restore.shell(run([f"{self._program}-save", "-t", table]))
+        family = "ip" if self._family == 4 else "ip6"
+        text = "".join(f"delete chain {family} {table} {chain}\n" for chain in empty)
+        if empty and not rest:
+            text += f"delete table {family} {table}\n"
+        if text and shutil.which("nft"):
             try:
-                run(["nft", "delete", "table", "ip" if self._family == 4 else "ip6", table])
+                run(["nft", "-f", "-"], text)
             except Failed:
-                pass  # there is none; or somebody has begun to use it
+                pass  # somebody has begun to use it
 
     def _place_jumps(self, counts: Counter[tuple[str, str]]) -> None:
         """Where they are all there they are moved within one transaction. Else clear the rest, then

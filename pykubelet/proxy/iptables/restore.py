@@ -135,3 +135,13 @@ def saved(text: str) -> tuple[set[tuple[str, str]], Counter[tuple[str, str]]]:
             if (table_name, chain) in chains or names.is_ours(table_name, target):
                 counts[table_name, chain] += 1
     return chains, counts
+
+
+def shell(text: str) -> tuple[list[str], bool]:
+    """From iptables-save of one table: built-in chains that let everything pass by having no rules,
+    and whether there is anything else in the table."""
+    lines = text.splitlines()
+    used = {line.split(" ", 2)[1] for line in lines if line.startswith("-A ")}
+    chains = [line[1:].split(" ") for line in lines if line.startswith(":")]
+    empty = [name for name, policy, *_ in chains if policy == "ACCEPT" and name not in used]
+    return empty, len(empty) < len(chains)
