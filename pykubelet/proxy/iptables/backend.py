@@ -200,7 +200,7 @@ class _Family:
             elif mine:
                 empty = [f":{chain} - [0:0]" for chain in mine]
                 self._restore(restore.table(table, [*empty, *(f"-X {chain}" for chain in mine)]))
-            if self.over_nftables:
+            if self.over_nftables and shutil.which("nft"):
                 self._remove_shell(table)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -213,14 +213,12 @@ class _Family:
         leaves them behind. Those without a rule or a policy do nothing: they go as well."""
         empty, rest = restore.shell(run([f"{self._program}-save", "-t", table]))
         family = "ip" if self._family == 4 else "ip6"
-        text = "".join(f"delete chain {family} {table} {chain}\n" for chain in empty)
-        if empty and not rest:
-            text += f"delete table {family} {table}\n"
-        if text and shutil.which("nft"):
+        what = [f"chain {family} {table} {chain}" for chain in empty]
+        for one in what if rest else [f"table {family} {table}"]:
             try:
-                run(["nft", "-f", "-"], text)
+                run(["nft", "delete", *one.split()])
             except Failed:
-                pass  # somebody has begun to use it
+                continue  # it is listed, but was never made; or somebody has begun to use it
 
     def _place_jumps(self, counts: Counter[tuple[str, str]]) -> None:
         """Where they are all there they are moved within one transaction. Else clear the rest, then
