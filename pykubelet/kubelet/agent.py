@@ -57,9 +57,7 @@ class Agent:
             parts.memory.forget_all_but(())  # it tells of containers that nobody runs any more
         parts.volumes.prepare()
         parts.report.look()
-        parts.cgroups.ensure_tree(
-            reservations(self.config, parts.report.capacity, parts.report.allocatable)
-        )
+        parts.cgroups.ensure_tree(reservations(self.config, parts.report.capacity))
         self.servers.start_cni(parts.live_sandboxes)
         host_checks.remember(self.config, facts)
         self._come_to_life(parts)

@@ -12,6 +12,7 @@ import resource
 from collections import Counter
 from typing import Any
 
+from pykubelet.kubelet.cgroups.names import Names
 from pykubelet.kubelet.daemon.vitals import Vitals
 from pykubelet.kubelet.guard import Guard
 from pykubelet.kubelet.node import metrics, stats
@@ -37,6 +38,7 @@ class FigurePages:
         probes: Probes,
         vitals: Vitals,
         runtime: Runtime,
+        names: Names,
     ) -> None:
         self._gathering = gathering
         self._guard = guard
@@ -45,6 +47,7 @@ class FigurePages:
         self._probes = probes
         self._vitals = vitals
         self._runtime = runtime
+        self._names = names
 
     def summary(self, only_cpu_and_memory: bool) -> Json:
         found = self._gathering.all(self._pods(), disk=not only_cpu_and_memory)
@@ -60,7 +63,7 @@ class FigurePages:
             case "cadvisor":
                 pods = self._pods()
                 found = self._gathering.all(pods)
-                return metrics.cadvisor(found, pods, system=self._report.system)
+                return metrics.cadvisor(found, pods, names=self._names, system=self._report.system)
         return self._own()
 
     def _pods(self) -> list[Json]:

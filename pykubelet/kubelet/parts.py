@@ -157,7 +157,14 @@ class Parts:
             loops=("timer", "probes", relisting.NAME, GUARD, *(["manifests"] * bool(self.folder))),
         )
         figures = FigurePages(
-            gathering, self.guard, self.manager, self.report, self.probes, self.vitals, runtime
+            gathering,
+            self.guard,
+            self.manager,
+            self.report,
+            self.probes,
+            self.vitals,
+            runtime,
+            self.cgroups.names,
         )
         self.backend = AgentBackend(
             config,

@@ -44,14 +44,13 @@ def limits(
     )
 
 
-def reservations(
-    config: Configuration, capacity: Amounts, allocatable: Amounts
-) -> NodeReservations:
-    """How the node is dealt out between the system, its daemons and the pods."""
+def reservations(config: Configuration, capacity: Amounts) -> NodeReservations:
+    """How the node is dealt out between the system, its daemons and the pods: `cgroups` takes what
+    is reserved off the whole."""
     return NodeReservations(
-        cpu_milli=allocatable.cpu_milli,
-        memory=min(allocatable.memory, capacity.memory),
-        pids=allocatable.pids,
+        cpu_milli=capacity.cpu_milli,
+        memory=capacity.memory,
+        pids=capacity.pids,
         system=_reservation(config.system_reserved),
         kube=_reservation(config.kube_reserved),
         enforce=frozenset(config.enforce_node_allocatable),

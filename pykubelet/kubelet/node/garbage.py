@@ -158,7 +158,8 @@ def in_use(
     `wanted` (pods that are about to start) or in `keep`; or a sandbox image.
 
     A sandbox's image isn't told by CRI, and runtimes before 2023 (containerd 1.6) don't tell what
-    is pinned. Whatever is called `pause` is one; it is small, and offline it can't be had again.
+    is pinned. Whatever is called `pause` is one, and what was made on this host (`localhost/…`) is
+    in no registry: neither could be had again.
     """
     names = {*wanted, *keep}
     for pod in found.values():
@@ -168,12 +169,12 @@ def in_use(
 
     def used(image: Image) -> bool:
         own = (image.id, *image.tags, *image.digests)
-        return not names.isdisjoint(own) or any(map(_SANDBOX_IMAGE.search, own))
+        return not names.isdisjoint(own) or any(map(_CANT_BE_HAD_AGAIN.search, own))
 
     return used
 
 
-_SANDBOX_IMAGE = re.compile(r"/pause[:@]")
+_CANT_BE_HAD_AGAIN = re.compile(r"/pause[:@]|^localhost/")
 
 
 def bytes_to_free(capacity: int, available: int, policy: ImagePolicy) -> int:

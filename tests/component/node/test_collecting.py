@@ -63,16 +63,16 @@ def test_of_all_images_only_the_one_that_nobody_uses_is_removed(lab: Lab) -> Non
     spare = Path(lab.home, "spare.tar")
     tree = Tree()
     tree.add_file("spare", b"x" * 9999)
-    layouts.write(layouts.Image("localhost/pykubelet/spare:1", tree, {"Cmd": ["sh"]}), spare)
+    layouts.write(layouts.Image("registry.example/spare:1", tree, {"Cmd": ["sh"]}), spare)
     lab.node.machine.ctr("images", "import", spare)
-    until(lambda: lab.runtime.image("localhost/pykubelet/spare:1"), "the image is known")
+    until(lambda: lab.runtime.image("registry.example/spare:1"), "the image is known")
     collector = Collector(lab.runtime, lab.logs)
     never_full = ImagePolicy(high_percent=100, low_percent=99)
     assert collector.images(never_full) == 0
-    assert collector.unused_images(wanted=["localhost/pykubelet/spare:1"]) == 0
-    assert lab.runtime.image("localhost/pykubelet/spare:1")
+    assert collector.unused_images(wanted=["registry.example/spare:1"]) == 0
+    assert lab.runtime.image("registry.example/spare:1")
     assert collector.unused_images() > 0
-    assert lab.runtime.image("localhost/pykubelet/spare:1") is None
+    assert lab.runtime.image("registry.example/spare:1") is None
     assert lab.runtime.image(images.PAUSE)
     assert lab.runtime.image(images.BUSYBOX)
     lab.remove("user")

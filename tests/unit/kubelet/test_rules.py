@@ -51,9 +51,8 @@ def test_the_node_is_dealt_out_between_system_daemons_and_pods() -> None:
             system_reserved_cgroup="/system.slice",
         ),
         WHOLE,
-        GIVEN,
     )
-    assert (found.cpu_milli, found.memory) == (3500, 7 * GI)
+    assert (found.cpu_milli, found.memory) == (WHOLE.cpu_milli, WHOLE.memory)
     assert (found.system.cpu_milli, found.system.memory) == (300, GI // 2)
     assert (found.kube.cpu_milli, found.kube.pids) == (200, 1000)
     assert found.enforce == {"pods", "system-reserved"}

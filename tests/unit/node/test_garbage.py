@@ -204,3 +204,9 @@ def test_whatever_is_asked_pinned_ones_stay_and_enough_goes_if_there_is_enough(
     removable = sum(image.size for image in images if not image.pinned)
     wanted = removable if to_free is None else min(to_free, removable)
     assert sum(image.size for image in found) >= wanted
+
+
+def test_an_image_made_on_this_host_stays_since_no_registry_has_it() -> None:
+    made_here = Image("sha256:own", tags=("localhost/pykubelet/web:1",), size=100)
+    assert garbage.in_use({})(made_here)
+    assert not garbage.in_use({})(Image("sha256:o", tags=("example.com/localhost/web:1",)))
