@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_LARGEST = 1536 * 1024  # what etcd takes, so that what fits here fits there
 _GENERATED_PREFIX = 58  # 63 less five random characters
 
 
@@ -123,7 +124,10 @@ class Call:
         resource = self.resource
         if resource.stored_as:
             obj = conversions.to_store(resource.stored_as, resource.group_version, obj)
-        return encode(obj)
+        value = encode(obj)
+        if len(value) > _LARGEST:
+            raise status.too_large(_LARGEST)
+        return value
 
     def option(self, name: str) -> str:
         return self.request.query.get(name, "")

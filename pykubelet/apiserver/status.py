@@ -131,6 +131,14 @@ def unsupported_media_type(accepted: Iterable[str]) -> Refusal:
     )
 
 
+def too_large(most: int) -> Refusal:
+    return Refusal(
+        413,
+        "RequestEntityTooLarge",
+        f"Request entity too large: an object has at most {most} bytes",
+    )
+
+
 def expired(message: str) -> Refusal:
     return Refusal(410, "Expired", message)
 

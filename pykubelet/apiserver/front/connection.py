@@ -23,12 +23,16 @@ from pykubelet.apiserver.front.messages import Handler, Peer, Request, Response
 
 log = logging.getLogger(__name__)
 
+Headers = tuple[tuple[str, str], ...]
+
 MAX_BODY = 3 * 1024 * 1024
 MAX_HEADERS = 64 * 1024
 _MOST_WAITING = 4
 _PATIENCE = 60.0
 _IDLE = 300.0
 _GZIP_FROM = 128 * 1024
+_NO_HEADERS: Headers = ()
+_GZIPPED: Headers = (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -178,7 +182,12 @@ class Connection(asyncio.Protocol):
         if response.takeover is not None:
             await self._hand_over(response)
         elif isinstance(response.body, bytes):
-            self._transport.write(_whole(request, response, keep_alive))
+            body, extra = response.body, _NO_HEADERS
+            if len(body) > _GZIP_FROM and "gzip" in request.headers.get("accept-encoding", ""):
+                # In a thread: a large list takes long enough for everybody else to notice.
+                body = await self._loop.run_in_executor(None, gzip.compress, body, 1)
+                extra = _GZIPPED
+            self._transport.write(_whole(request, response, body, extra, keep_alive))
             if not self._writable.is_set():
                 await self._writable.wait()
         else:
@@ -290,13 +299,9 @@ class _Upgraded:
         await self._writable.wait()
 
 
-def _whole(request: Request, response: Response, keep_alive: bool) -> bytes:
-    body = response.body
-    assert isinstance(body, bytes)
-    extra: tuple[tuple[str, str], ...] = ()
-    if len(body) > _GZIP_FROM and "gzip" in request.headers.get("accept-encoding", ""):
-        body = gzip.compress(body, 1)
-        extra = (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+def _whole(
+    request: Request, response: Response, body: bytes, extra: Headers, keep_alive: bool
+) -> bytes:
     if not keep_alive:
         extra = (*extra, ("Connection", "close"))
     head = _head(response, (*extra, ("Content-Length", str(len(body)))))

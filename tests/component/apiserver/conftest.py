@@ -148,7 +148,7 @@ class Api:
         answer = session.get(
             self.server.url + path, params={"watch": "1", **parameters}, stream=True, timeout=30
         )
-        for line in answer.iter_lines(chunk_size=1):
+        for line in answer.iter_lines(chunk_size=None):
             yield json.loads(line)
 
 
