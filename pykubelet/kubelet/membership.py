@@ -19,6 +19,7 @@ from pykubelet.client.errors import AlreadyExists, NotFound
 from pykubelet.client.resources import LEASES, NODES
 from pykubelet.clock import rfc3339, rfc3339_micro
 from pykubelet.errors import Failed, Invalid
+from pykubelet.kubelet.node import conditions
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,8 @@ class Membership:
     def _report(self) -> None:
         status = self._node()["status"]
         due = time.monotonic() - self._reported_at >= self._report_every
-        if status == self._reported and not due:
+        steady = conditions.steady(status)
+        if steady == self._reported and not due:
             return
         stamped = {**status, "conditions": _stamped(status["conditions"])}
         self._api.patch(
@@ -143,7 +145,7 @@ class Membership:
             subresource="status",
             kind=STRATEGIC_MERGE_PATCH,
         )
-        self._reported, self._reported_at = status, time.monotonic()
+        self._reported, self._reported_at = steady, time.monotonic()
 
     # -- the Lease ------------------------------------------------------------------------------
 
@@ -191,10 +193,9 @@ class Membership:
 
 
 def _alive(node: Json) -> bool:
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return conditions.is_ready((node.get("status") or {}).get("conditions") or ())
 
 
-def _stamped(conditions: list[Json]) -> list[Json]:
+def _stamped(found: list[Json]) -> list[Json]:
     now = rfc3339(time.time())
-    return [{**condition, "lastHeartbeatTime": now} for condition in conditions]
+    return [{**condition, "lastHeartbeatTime": now} for condition in found]

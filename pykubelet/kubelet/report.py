@@ -123,7 +123,9 @@ class NodeReport:
             after = conditions.conditions(facts, before, time.time())
             news = conditions.changed(before, after)
             composed = self._compose(after)
-            moved, self.node = composed != self.node, composed
+            steady = conditions.steady(composed["status"])
+            moved = steady != conditions.steady(self.node["status"])
+            self.node = composed
         for condition in news:
             log.info("node: %s is %s: %s", condition["type"], condition["status"],
                      condition["message"])  # fmt: skip

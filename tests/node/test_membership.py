@@ -31,7 +31,12 @@ def cluster(machine: Machine) -> Cluster:
 
 @pytest.fixture(scope="module")
 def agent(cluster: Cluster) -> Iterator[AgentProcess]:
-    agent = cluster.agent("--node-status-update-frequency", "1s", "--node-labels", "shelf=3")
+    config = cluster.machine.home / "kubelet.yaml"
+    config.write_text(
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+        "nodeStatusUpdateFrequency: 1s\nnodeStatusReportFrequency: 5m\n"
+    )
+    agent = cluster.agent("--config", str(config), "--node-labels", "shelf=3")
     yield agent
     agent.stop()
 
@@ -69,7 +74,6 @@ def test_a_quiet_node_writes_its_lease_and_nothing_else(
     cluster: Cluster, agent: AgentProcess
 ) -> None:
     """Complaint: heartbeats pile up, flash wears."""
-    cluster.wait_ready  # noqa: B018 - nothing is to be made here
     until(lambda: not agent.pods(), "no pod moves")
     time.sleep(1.5)  # the last test's echoes
     before = cluster.get("node", NODE)["metadata"]["resourceVersion"]

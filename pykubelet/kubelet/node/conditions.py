@@ -79,6 +79,15 @@ def is_ready(found: Iterable[Json]) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in found)
 
 
+def steady(status: Json) -> Json:
+    """A v1.NodeStatus without its heartbeats: what is worth a write when it changes."""
+    kept = [
+        {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
+        for condition in status["conditions"]
+    ]
+    return {**status, "conditions": kept}
+
+
 def _ready(facts: Facts) -> Json:
     problems = []
     if not facts.runtime_answers:

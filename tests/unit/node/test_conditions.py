@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pykubelet.kubelet.node.conditions import Facts, changed, conditions, is_ready
+from pykubelet.kubelet.node.conditions import Facts, changed, conditions, is_ready, steady
 
 NOW = 1_800_000_000.0
 
@@ -72,3 +72,13 @@ def test_only_what_is_said_anew_counts_as_changed() -> None:
     assert changed(first, conditions(Facts(), first, NOW + 10)) == []
     later = conditions(Facts(pressures=frozenset({"DiskPressure"})), first, NOW + 20)
     assert [c["type"] for c in changed(first, later)] == ["DiskPressure"]
+
+
+def test_a_heartbeat_alone_is_no_news() -> None:
+    first = {"capacity": {"cpu": "4"}, "conditions": conditions(Facts(), [], NOW)}
+    later = {"capacity": {"cpu": "4"}, "conditions": conditions(Facts(), [], NOW)}
+    for condition in later["conditions"]:
+        condition["lastHeartbeatTime"] = "2036-01-01T00:00:00Z"
+    assert steady(first) == steady(later)
+    later["capacity"] = {"cpu": "5"}
+    assert steady(first) != steady(later)
