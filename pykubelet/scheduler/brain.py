@@ -187,9 +187,12 @@ class Brain:
 
     def _stir(self, node: str, now: float) -> None:
         """Something has changed where pods wait for room. Even if it does not help them they look
-        again: what was kept free for them may be of no use to them any more, or not suffice."""
-        for key in list(self.view.nominated.get(node, ())):
-            self.queue.activate(key, now)
+        again: what was kept free for them may be of no use to them any more, or not suffice. Those
+        with rules about other pods do so wherever they wait."""
+        for name, waiting in list(self.view.nominated.items()):
+            for key, pod in list(waiting.items()):
+                if name == node or pod.template.affinity or pod.template.spread:
+                    self.queue.activate(key, now)
 
     def _no_longer_nominated(self, pod: PodInfo, now: float) -> None:
         for name, waiting in list(self.view.nominated.items()):
