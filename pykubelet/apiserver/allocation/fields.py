@@ -38,6 +38,7 @@ def needs_health_port(spec: Json) -> bool:
 def carry_over(new: Json, old: Json) -> None:
     """Take into an update, in place, what was given out and isn't mentioned; drop what the new type
     doesn't have and the client didn't set anew. Clients often send what they once created."""
+    _agree(new, old)
     if has_addresses(new) and has_addresses(old) and not (
         new.get("clusterIP") or new.get("clusterIPs")
     ):  # fmt: skip
@@ -63,6 +64,17 @@ def carry_over(new: Json, old: Json) -> None:
         _drop(new, old, ("allocateLoadBalancerNodePorts", "loadBalancerClass"))
     if inside and not new.get("externalIPs"):
         _drop(new, old, ("externalTrafficPolicy",))
+
+
+def _agree(new: Json, old: Json) -> None:
+    """`clusterIP` is the first of `clusterIPs`: whoever knows only one of the two changes both."""
+    one, several = new.get("clusterIP") or "", new.get("clusterIPs") or []
+    one_stays = one == (old.get("clusterIP") or "")
+    several_stay = several == (old.get("clusterIPs") or [])
+    if several_stay and not one_stays:
+        new["clusterIPs"] = [one] if one else []
+    elif one_stays and not several_stay and not several:
+        new.pop("clusterIP", None)
 
 
 def _what(port: Json) -> tuple[Any, Any]:

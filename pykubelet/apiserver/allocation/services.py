@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 _REPAIR_SECONDS = 180.0
+_ON_ITS_WAY_SECONDS = 60.0
+"""How long a reservation may be without its Service: that may be on its way into the store."""
 
 
 class ServiceAllocation:
@@ -35,7 +37,7 @@ class ServiceAllocation:
         self.addresses = Addresses(cidr)
         self.ports = ports or NodePorts()
         self._task: asyncio.Task[None] | None = None
-        self._suspects: set[str | int] = set()
+        self._suspects: dict[str | int, float] = {}
 
     def plugin(self) -> Plugin:
         return Plugin("ServiceAllocation", self._allocate)
@@ -73,6 +75,8 @@ class ServiceAllocation:
         given = [one for one in spec.get("clusterIPs") or () if one]
         if not given and spec.get("clusterIP"):
             given = [spec["clusterIP"]]
+        if spec.get("clusterIP") and given[:1] != [spec["clusterIP"]]:
+            return  # the two disagree, which validation refuses
         if given[:1] == ["None"]:
             spec["clusterIP"], spec["clusterIPs"] = "None", given
             return
@@ -162,16 +166,17 @@ class ServiceAllocation:
         services = parts.registry.find("", "v1", "services")
         assert services is not None
         collection = parts.caches.of(services)
+        clock = asyncio.get_running_loop().time
         while True:
             watcher = Watcher()
             collection.watchers.add(watcher)
             try:
-                await self.repair(parts)
+                repair_at = 0.0
                 while not watcher.ended:
-                    changes = await watcher.take(_REPAIR_SECONDS)
-                    if not changes:
-                        await self.repair(parts)
-                    for change in changes:
+                    if clock() >= repair_at:
+                        await self.repair(parts, clock())
+                        repair_at = clock() + _REPAIR_SECONDS
+                    for change in await watcher.take(repair_at):
                         if change.before is not None:
                             after = change.after.tree() if change.after else {}
                             await self._take_back(parts, change.before.tree(), after)
@@ -180,6 +185,7 @@ class ServiceAllocation:
                 await asyncio.sleep(1)
             finally:
                 collection.watchers.discard(watcher)
+                watcher.close()
 
     async def _take_back(self, parts: Parts, before: Json, after: Json) -> None:
         meta, was, now = before["metadata"], before.get("spec") or {}, after.get("spec") or {}
@@ -190,9 +196,9 @@ class ServiceAllocation:
         if ports:
             await self.ports.release(parts.store, ports)
 
-    async def repair(self, parts: Parts) -> None:
+    async def repair(self, parts: Parts, now: float) -> None:
         """Make reservations and Services agree. A reservation without a Service is given up when it
-        is seen for the second time: its Service may be on its way into the store."""
+        has been without one for a while. `now` is in seconds, of any clock."""
         services = parts.registry.find("", "v1", "services")
         kind = parts.registry.find("networking.k8s.io", "v1", "ipaddresses")
         assert services is not None
@@ -203,24 +209,26 @@ class ServiceAllocation:
             spec = item.tree().get("spec") or {}
             used_addresses |= dict.fromkeys(addresses_of(spec), item.key)
             used_ports |= set(ports_of(spec))
-        orphans: set[str | int] = set()
+        orphans: dict[str | int, float] = {}
+
+        def is_old(one: str | int) -> bool:
+            orphans[one] = self._suspects.get(one, now)
+            return now - orphans[one] >= _ON_ITS_WAY_SECONDS
+
         for item in list(parts.caches.of(kind).items()):
             one = item.tree()
             managed = MANAGED in (one["metadata"].get("labels") or {})
-            if managed and used_addresses.get(item.name) != owner_of(one):
-                orphans.add(item.name)
-                if item.name in self._suspects:
-                    await self.addresses.release(parts, item.name, owner_of(one))
+            if managed and used_addresses.get(item.name) != owner_of(one) and is_old(item.name):
+                await self.addresses.release(parts, item.name, owner_of(one))
         for address, owner in used_addresses.items():
             try:
                 await self.addresses.reserve(parts, address, owner)
             except (Invalid, ValueError) as error:
                 log.warning("the service %s has the address %s: %s", owner, address, error)
         reserved = await self.ports.reserved(parts.store)
-        unused: set[int] = reserved - used_ports
-        await self.ports.release(parts.store, {one for one in unused if one in self._suspects})
+        await self.ports.release(parts.store, [one for one in reserved - used_ports if is_old(one)])
         await self.ports.keep(parts.store, used_ports - reserved)
-        self._suspects = orphans | unused
+        self._suspects = orphans
 
 
 def addresses_of(spec: Json) -> list[str]:

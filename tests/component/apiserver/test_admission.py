@@ -118,9 +118,9 @@ def test_a_namespace_says_how_much_its_pods_may_ask(api: Api, namespace: str, po
 
 
 def test_a_limit_range_completes_and_bounds(api: Api, namespace: str, pods: str) -> None:
+    item = {"type": "Container", "max": {"cpu": "1"}, "default": {"cpu": "500m"}}
     cluster(api, f"/api/v1/namespaces/{namespace}/limitranges",
-            {"metadata": {"name": "l"}, "spec": {"limits": [
-                {"type": "Container", "max": {"cpu": "1"}, "default": {"cpu": "500m"}}]}})  # fmt: skip
+            {"metadata": {"name": "l"}, "spec": {"limits": [item]}})  # fmt: skip
     made = api("POST", pods, pod("a"))[1]
     assert made["spec"]["containers"][0]["resources"] == {
         "limits": {"cpu": "500m"}, "requests": {"cpu": "500m"}
@@ -155,8 +155,8 @@ def test_a_quota_holds_however_many_ask_at_once(api: Api, namespace: str) -> Non
         thread.join()
     assert sorted(codes) == [201] * 5 + [403] * 19
     assert api("GET", f"{quotas}/q")[1]["status"]["used"] == {"configmaps": "5"}
-    code, answer = api("POST", f"/api/v1/namespaces/{namespace}/configmaps",
-                       {"metadata": {"name": "more"}})  # fmt: skip
+    more = {"metadata": {"name": "more"}}
+    _, answer = api("POST", f"/api/v1/namespaces/{namespace}/configmaps", more)
     assert answer["message"] == (
         'configmaps "more" is forbidden: exceeded quota: q, requested: configmaps=1, used: '
         "configmaps=5, limited: configmaps=5"
@@ -171,8 +171,8 @@ def test_claims_and_ingresses_get_the_default_class_and_protection(
                 {"metadata": {"name": f"s{number}", "annotations": {
                     "storageclass.kubernetes.io/is-default-class": default}},
                  "provisioner": "example.com/disk"})  # fmt: skip
-    claim = {"metadata": {"name": "p"}, "spec": {
-        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}  # fmt: skip
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claim = {"metadata": {"name": "p"}, "spec": spec}
     claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
     made = api("POST", claims, claim)[1]
     assert made["spec"]["storageClassName"] == "s1"
