@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ from pykubelet.apiserver.calls import Call, Parts
 from pykubelet.apiserver.discovery import Discovery
 from pykubelet.apiserver.extensions.publisher import Publisher
 from pykubelet.apiserver.front.messages import Request, Response
+from pykubelet.apiserver.metrics import Metrics
 from pykubelet.apiserver.openapi.documents import Documents
 from pykubelet.apiserver.relay import verbs as relay
 from pykubelet.apiserver.resources.builtin import strategy_of
@@ -115,6 +117,7 @@ class ApiServer:
             (admission or default_admission()).with_last(self._allocation.plugin()),
             self.rbac.allows,
         )  # fmt: skip
+        self._metrics = Metrics()
         self._publisher = Publisher(self.parts, self._changed)
         self._ready = False
 
@@ -146,8 +149,23 @@ class ApiServer:
         await self.caches.stop()
 
     async def handle(self, request: Request) -> Response:
+        route = routes.parse(request.method, request.path, request.query)
+        resource = None
+        if route.is_resource:
+            resource = self.registry.find(route.group, route.version, route.resource)
+        started = time.monotonic()
+        self._metrics.begin(route)
+        code = 499  # what remains if the client goes away meanwhile
         try:
-            return await self._handle(request)
+            response = await self._answer(request, route, resource)
+            code = response.status
+        finally:
+            self._metrics.end(route, resource, code, time.monotonic() - started)
+        return response
+
+    async def _answer(self, request: Request, route: Route, resource: Resource | None) -> Response:
+        try:
+            return await self._handle(request, route, resource)
         except status.Refusal as refusal:
             return refusal.response()
         except TimedOut as error:
@@ -156,16 +174,12 @@ class ApiServer:
             log.warning("%s %s: %s", request.method, request.path, error)
             return status.unavailable(str(error)).response()
 
-    async def _handle(self, request: Request) -> Response:
+    async def _handle(self, request: Request, route: Route, resource: Resource | None) -> Response:
         user = self._authentication.user_of(request)
         if user is None:
             raise status.unauthorized()
         if "impersonate-user" in request.headers:
             user = impersonation.assumed(user, request, self.rbac)
-        route = routes.parse(request.method, request.path, request.query)
-        resource = None
-        if route.is_resource:
-            resource = self.registry.find(route.group, route.version, route.resource)
         self._authorize(user, route, resource)
         if not route.is_resource:
             return self._other(request)
@@ -223,9 +237,12 @@ class ApiServer:
         match path:
             case "/version":
                 return Response(body=presenting.plain(version()))
+            case "/metrics":
+                text = self._metrics.render(self.registry, self.caches)
+                return Response(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
             case "":
-                paths = ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3",
-                         "/readyz", "/version"]  # fmt: skip
+                paths = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
+                         "/openapi/v3", "/readyz", "/version"]  # fmt: skip
                 return Response(body=presenting.plain({"paths": paths}))
         if path.startswith(("/api/", "/apis/")):
             raise status.no_such_resource()

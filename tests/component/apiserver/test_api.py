@@ -359,3 +359,21 @@ def test_two_versions_of_one_object(api: Api, namespace: str) -> None:
     assert core["message"] == "hello"
     _, found = api("GET", f"{path}?fieldSelector=regarding.name%3Dp")
     assert len(found["items"]) == 1
+
+
+def test_metrics_count_requests_by_upstreams_names(
+    api: Api, server: ServerUnderTest, maps: str
+) -> None:
+    api("POST", maps, config_map("a"))
+    api("GET", f"{maps}/none")
+    lines = server.session().get(f"{server.url}/metrics", timeout=20).text.splitlines()
+    found = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines
+             if not line.startswith("#")}  # fmt: skip
+    labels = 'group="",resource="configmaps",scope="{}",subresource="",verb="{}",version="v1"'
+    posted = f'apiserver_request_total{{{labels.format("namespace", "POST")},code="201"}}'
+    missed = f'apiserver_request_total{{{labels.format("resource", "GET")},code="404"}}'
+    assert found[posted] >= 1
+    assert found[missed] >= 1
+    assert found['apiserver_storage_objects{resource="configmaps"}'] >= 1
+    assert found["process_resident_memory_bytes"] > 10_000_000
+    assert server.plain("/metrics").status_code == 403
