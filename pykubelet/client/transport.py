@@ -166,18 +166,28 @@ class _HttpStream:
     def __init__(self, response: requests.Response, server: str) -> None:
         self._response = response
         self._server = server
+        self._closed = False
 
     def __iter__(self) -> Iterator[Json]:
         rest = b""
         with _rim(self._server):
-            # read1 gives what is there; iter_lines would wait for its buffer to fill.
-            while chunk := self._response.raw.read1():
+            while chunk := self._read():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     if line:
                         yield orjson.loads(line)
 
+    def _read(self) -> bytes:
+        try:
+            # read1 gives what is there; iter_lines would wait for its buffer to fill.
+            return bytes(self._response.raw.read1())
+        except Exception:
+            if self._closed:  # under the reader, by another thread: whatever comes is the end
+                return b""
+            raise
+
     def close(self) -> None:
+        self._closed = True
         # Closing the response alone would wait for the reader; the socket below it ends the read.
         connection = getattr(self._response.raw, "_connection", None)
         sock = getattr(connection, "sock", None)
