@@ -69,7 +69,9 @@ class Asked:
 
     def _kind(self, resource: str) -> Resource:
         plural, _, group = resource.partition(".")
-        return next(r for r in self.call.parts.registry if (r.plural, r.group) == (plural, group))
+        found = self.call.parts.registry.find(group, "v1", plural)
+        assert found is not None, resource
+        return found
 
     def forbidden(self, why: str) -> status.Refusal:
         """403, in the words that all plugins use."""

@@ -15,6 +15,7 @@ from pykubelet.apiserver.admission import (
     owner_references,
     pod_defaults,
     pod_security,
+    rbac_escalation,
     resource_quota,
     service_account,
     storage,
@@ -55,7 +56,8 @@ def admission(
     enable: Iterable[str] = (), disable: Iterable[str] = (), extra: Iterable[Plugin] = ()
 ) -> Admission:
     """The plugins that are on: the defaults, those to `enable`, without those to `disable`. `extra`
-    ones (the dynamic ones) go in before ResourceQuota. Raises Invalid for a name nobody knows."""
+    ones (the dynamic ones) go in before ResourceQuota; what is no plugin upstream can't be switched
+    off. Raises Invalid for a name nobody knows."""
     all_plugins = known()
     names = {plugin.name for plugin in all_plugins}
     unknown = sorted({*enable, *disable} - names)
@@ -66,4 +68,5 @@ def admission(
     on = (names - _OFF | set(enable)) - set(disable)
     chosen = [plugin for plugin in all_plugins if plugin.name in on]
     last = [plugin for plugin in chosen if plugin.name == "ResourceQuota"]
-    return Admission([*(p for p in chosen if p not in last), *extra, *last])
+    first = [p for p in chosen if p not in last]
+    return Admission([rbac_escalation.PLUGIN, *first, *extra, *last])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.component.apiserver.conftest import Api, ServerUnderTest
 from tests.support.waiting import until
@@ -25,7 +26,9 @@ _NODE_TOKEN = "secret-of-the-node"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
     made = ServerUnderTest(tmp_path_factory.mktemp("apiserver"))
     tokens: Path = made.folder / "tokens.csv"
-    tokens.write_text(f'{_NODE_TOKEN},system:node:one,9,"system:nodes"\n')
+    tokens.write_text(
+        f'{_NODE_TOKEN},system:node:one,9,"system:nodes"\nsecret-of-jane,jane,7,"dev"\n'
+    )
     made.start()
     yield made
     made.stop()
@@ -199,6 +202,20 @@ def test_nothing_comes_into_a_namespace_that_goes(api: Api, namespace: str) -> N
     assert answer["details"]["causes"][0]["reason"] == "NamespaceTerminating"
 
 
+def ask_as(
+    api: Api, token: str, method: str, path: str, body: Json, kind: str = "application/json"
+) -> tuple[int, str]:
+    """Ask as whoever has a token: the code and the message."""
+    session = requests.Session()
+    session.trust_env = False
+    answer = session.request(
+        method, api.server.url + path, data=json.dumps(body), timeout=30,
+        headers={"Authorization": f"Bearer {token}", "Content-Type": kind},
+        verify=str(api.server.folder / "ca.crt"),
+    )  # fmt: skip
+    return answer.status_code, answer.json().get("message", "")
+
+
 # -- nodes ---------------------------------------------------------------------------------------
 
 
@@ -210,19 +227,9 @@ def test_a_kubelet_writes_its_own_node_and_no_other(api: Api) -> None:
             {"metadata": {"name": "all-for-nodes"}, "subjects": [
                 {"kind": "Group", "name": "system:nodes"}],
              "roleRef": {"kind": "ClusterRole", "name": "all-for-nodes"}})  # fmt: skip
-    headers = {"Authorization": f"Bearer {_NODE_TOKEN}", "Content-Type": "application/json"}
 
     def ask(method: str, path: str, body: Json, kind: str = "application/json") -> tuple[int, str]:
-        import requests
-
-        session = requests.Session()
-        session.trust_env = False
-        answer = session.request(
-            method, api.server.url + path, data=json.dumps(body), timeout=30,
-            headers={**headers, "Content-Type": kind},
-            verify=str(api.server.folder / "ca.crt"),
-        )  # fmt: skip
-        return answer.status_code, answer.json().get("message", "")
+        return ask_as(api, _NODE_TOKEN, method, path, body, kind)
 
     code, _ = ask("POST", "/api/v1/nodes", {"metadata": {"name": "one"}})
     assert code == 201
@@ -243,6 +250,43 @@ def test_a_kubelet_writes_its_own_node_and_no_other(api: Api) -> None:
     mirror = pod("m", nodeName="one")
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     assert ask("POST", "/api/v1/namespaces/default/pods", mirror)[0] == 201
+
+
+# -- roles ---------------------------------------------------------------------------------------
+
+
+def test_nobody_grants_what_they_may_not_do(api: Api, namespace: str) -> None:
+    group = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    mine = {"metadata": {"name": "mine"}, "rules": [
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"],
+         "verbs": ["create", "update", "get"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]}  # fmt: skip
+    cluster(api, f"{group}/roles", mine)
+    role_ref = {"kind": "Role", "name": "mine"}
+    subjects = [{"kind": "User", "name": "jane"}]
+    binding = {"metadata": {"name": "jane"}, "roleRef": role_ref, "subjects": subjects}
+    cluster(api, f"{group}/rolebindings", binding)
+
+    def jane(path: str, body: Json) -> tuple[int, str]:
+        return ask_as(api, "secret-of-jane", "POST", path, body)
+
+    def rules(*verbs: str) -> list[Json]:
+        return [{"apiGroups": [""], "resources": ["pods"], "verbs": list(verbs)}]
+
+    assert jane(f"{group}/roles", {"metadata": {"name": "a"}, "rules": rules("get")})[0] == 201
+    code, why = jane(f"{group}/roles", {"metadata": {"name": "b"}, "rules": rules("delete")})
+    assert (code, why) == (
+        403,
+        'roles.rbac.authorization.k8s.io "b" is forbidden: user "jane" '
+        '(groups=["dev" "system:authenticated"]) is attempting to grant RBAC permissions not '
+        'currently held:\n{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}',
+    )
+    bind = {**binding, "metadata": {"name": "c"},
+            "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"}}  # fmt: skip
+    code, why = jane(f"{group}/rolebindings", bind)
+    assert code == 403
+    assert "attempting to grant RBAC permissions not currently held" in why
+    assert jane(f"{group}/rolebindings", {**binding, "metadata": {"name": "d"}})[0] == 201
 
 
 # -- services ------------------------------------------------------------------------------------

@@ -216,7 +216,8 @@ def test_labels_that_a_kubelet_may_not_give_itself(label: str, reserved: bool) -
 
 def test_plugins_are_switched_by_name() -> None:
     names = [plugin.name for plugin in admission().plugins]
-    assert names == [p.name for p in known() if p.name != "OwnerReferencesPermissionEnforcement"]
+    off = "OwnerReferencesPermissionEnforcement"
+    assert names == ["RBACEscalation", *(p.name for p in known() if p.name != off)]
     assert names[-1] == "ResourceQuota"
     chosen = admission(["OwnerReferencesPermissionEnforcement"], ["ServiceAccount"])
     assert "ServiceAccount" not in [plugin.name for plugin in chosen.plugins]
