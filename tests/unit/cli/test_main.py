@@ -104,7 +104,7 @@ def test_bash_completes_commands_options_and_subcommands(
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
         return done.stdout.split()
 
-    assert completed("pykubelet", "st") == ["status"]
+    assert completed("pykubelet", "sta") == ["status"]
     assert completed("pykubelet", "logs", "--fol") == ["--follow"]
     assert "import" in completed("pykubelet", "images", "")
     assert completed("pykubelet", "completion", "z") == ["zsh"]
