@@ -31,8 +31,8 @@ class Command(Protocol):
         """Do it; the exit code. A PykubeletError that escapes is printed as one line."""
 
 
-COMMANDS = ("run", "status", "why", "logs", "exec", "images", "apiserver", "scheduler",
-            "controller-manager", "dns", "proxy", "version", "completion")  # fmt: skip
+COMMANDS = ("run", "status", "why", "logs", "exec", "images", "apiserver", "store",
+            "scheduler", "controller-manager", "dns", "proxy", "version", "completion")  # fmt: skip
 """In the order of the help. A name's module is `pykubelet.cli.<name>`, with _ for -."""
 
 

@@ -84,7 +84,7 @@ class SqliteStore:
     def open(cls, path: Path) -> SqliteStore:
         """Open or make the file. Unavailable if another process owns it or it is damaged."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = _own(path)
+        lock = own(path)
         try:
             _prepare(path)
             return cls(path, lock)
@@ -450,7 +450,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _own(path: Path) -> int:
+def own(path: Path) -> int:
     """Take the lock that makes this process the only one. It goes with the process."""
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:

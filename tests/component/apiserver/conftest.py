@@ -27,6 +27,7 @@ class ServerUnderTest:
     """`url`, `kubeconfig`, and a session of an administrator."""
 
     def __init__(self, folder: Path, *options: str) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self._options = options
         (self.port,) = free_ports(1)
