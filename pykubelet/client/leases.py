@@ -121,7 +121,8 @@ class Election:
         try:
             lease = self._api.get(LEASES, self._name, self._namespace)
             if self._mine(lease.get("spec") or {}):
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                del lease["spec"]["holderIdentity"]  # an empty one would be refused
+                lease["spec"]["leaseDurationSeconds"] = 1
                 self._api.update(LEASES, lease)
         except Failed as error:
             log.info("lease %s is left to expire: %s", self._name, error)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from math import log
 from typing import Any
 
@@ -138,7 +139,7 @@ class _Spread:
         self._own = [selectors.matches(c.selector, template.labels) for c in constraints]
         self._kinds: dict[Template, tuple[int, ...]] = {}
         # Places that take part, with their counts; of soft constraints those with pods suffice.
-        self._counts: list[dict[str, int]] = [{} for _ in constraints]
+        self._counts: list[dict[str | None, int]] = [{} for _ in constraints]
         self._bars: list[Bar] | None = None
         self._count_all()
 
@@ -226,26 +227,27 @@ class _Spread:
             return None
         raw = [0.0] * len(found)
         for (number, constraint), values in zip(self._soft, topologies, strict=True):
-            counts = self._counts[number]
+            labels = [values[index] for index in found]
             if constraint.key == HOSTNAME:
                 places = len(found) - len(left_out)
+            elif left_out:
+                places = len({one for place, one in enumerate(labels) if place not in left_out})
             else:
-                places = len({values[index] for index in found})
+                places = len(set(labels))
             weight = log(places + 2)
+            # In one sweep for all nodes: this is most of what a decision takes.
+            counts = map(self._counts[number].get, labels, repeat(0))
             slack = constraint.max_skew - 1
-            worth = {value: count * weight + slack for value, count in counts.items()}
-            worth_of = worth.get
-            raw = [
-                score + worth_of(value, slack) if (value := values[index]) is not None else score
-                for score, index in zip(raw, found, strict=True)
-            ]
+            raw = [score + count * weight + slack for score, count in zip(raw, counts)]  # noqa: B905
+            if slack and None in labels:
+                raw = [r if v is not None else r - slack for r, v in zip(raw, labels, strict=True)]
         whole = [int(score + 0.5) for score in raw]
-        taking_part = [one for place, one in enumerate(whole) if place not in left_out]
+        taking_part = (
+            [one for place, one in enumerate(whole) if place not in left_out] if left_out else whole
+        )
         highest, lowest = max(taking_part, default=0), min(taking_part, default=0)
         if highest == 0:
             made = [MAX_SCORE] * len(whole)
-        elif highest == lowest:
-            made = [MAX_SCORE * lowest // highest] * len(whole)
         else:
             both = highest + lowest
             made = [MAX_SCORE * (both - one) // highest for one in whole]
