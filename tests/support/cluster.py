@@ -90,7 +90,8 @@ class Cluster:
         return dict(json.loads(self.kubectl("get", *words, "-o", "json")))
 
     def apply(self, *objects: Json) -> None:
-        self.kubectl("apply", "-f", "-", input="\n---\n".join(map(json.dumps, objects)))
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", "-f", "-", input=json.dumps(listed))
 
     def exists(self, *words: str) -> bool:
         return bool(self.kubectl("get", *words, "--ignore-not-found", "-o", "name").strip())

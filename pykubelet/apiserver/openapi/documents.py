@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from pykubelet.apiserver.front.messages import Request, Response
+from pykubelet.apiserver.openapi import protobuf
 from pykubelet.apiserver.openapi.paths import paths_of
 from pykubelet.apiserver.openapi.schemas import Schemas
 from pykubelet.apiserver.resources.registry import Registry, Resource
@@ -35,7 +36,7 @@ class Documents:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._made: dict[str, tuple[bytes, str]] = {}
+        self._made: dict[tuple[str, str], tuple[bytes, str]] = {}
 
     def forget(self) -> None:
         self._made.clear()
@@ -44,6 +45,8 @@ class Documents:
         """The answer to a request for a document; None if it isn't one."""
         path = request.path.rstrip("/")
         if path == "/openapi/v2":
+            if protobuf.wanted(request.headers.get("accept", "")):
+                return self._reply(request, path, protobuf.MEDIA_TYPE)
             return self._reply(request, path)
         if path == _ROOT:
             listed = {
@@ -68,18 +71,18 @@ class Documents:
         text = repr([KUBERNETES_VERSION, self._names()[name]]).encode()  # custom schemas included
         return hashlib.sha512(text).hexdigest().upper()
 
-    def _reply(self, request: Request, name: str) -> Response:
-        if name not in self._made:
+    def _reply(self, request: Request, name: str, kind: str = "application/json") -> Response:
+        if (name, kind) not in self._made:
             made = self._version2() if name == "/openapi/v2" else self._version3(name)
-            body = orjson.dumps(made)
-            self._made[name] = body, f'"{hashlib.sha512(body).hexdigest().upper()}"'
-        body, tag = self._made[name]
+            body = protobuf.encode(made) if kind == protobuf.MEDIA_TYPE else orjson.dumps(made)
+            self._made[name, kind] = body, f'"{hashlib.sha512(body).hexdigest().upper()}"'
+        body, tag = self._made[name, kind]
         headers: tuple[tuple[str, str], ...] = (("ETag", tag), ("Vary", "Accept-Encoding"))
         if "hash" in request.query:
             headers = (*headers, ("Cache-Control", "public, immutable"))
         if request.headers.get("if-none-match") == tag:
             return Response(304, b"", "", headers)
-        return Response(200, body, "application/json", headers)
+        return Response(200, body, kind, headers)
 
     def _version3(self, name: str) -> Json:
         schemas = Schemas(version3=True)
