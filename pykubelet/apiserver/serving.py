@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pykubelet.apiserver import credentials
+from pykubelet.apiserver.admission.plugins import admission
 from pykubelet.apiserver.authentication.chain import Authentication, static_tokens
 from pykubelet.apiserver.authentication.service_accounts import (
     DEFAULT_ISSUER,
@@ -45,6 +46,8 @@ class Options:
     kubelet_certificate: Path | None = None
     kubelet_key: Path | None = None
     service_range: str = "10.96.0.0/12"
+    enable_admission: tuple[str, ...] = ()
+    disable_admission: tuple[str, ...] = ()
     etcd: tuple[str, ...] = ()
     """URLs of an etcd to keep everything in, instead of a file below `folder`."""
     etcd_authority: Path | None = None
@@ -96,7 +99,12 @@ async def serve(options: Options, store: Store) -> None:
         issuer=options.issuer,
     )
     authentication = Authentication(tokens, signer)
-    api = ApiServer(store, authentication, service_range=options.service_range)
+    api = ApiServer(
+        store,
+        authentication,
+        service_range=options.service_range,
+        admission=admission(options.enable_admission, options.disable_admission),
+    )
     api.parts.tokens = signer
     made = await loop.run_in_executor(None, _credentials, options)
     context = tls(made.certificate, made.key, made.client_authority)

@@ -41,6 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='static tokens, one a line: token,user,uid,"group1,group2"')  # fmt: skip
     add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR",
         help="where services get their addresses from (default: %(default)s)")  # fmt: skip
+    add("--enable-admission-plugins", default="", metavar="NAME,...",
+        help="admission plugins to switch on besides those that are on")  # fmt: skip
+    add("--disable-admission-plugins", default="", metavar="NAME,...",
+        help="admission plugins to switch off")  # fmt: skip
     add("--etcd-servers", default="", metavar="URL,...",
         help="keep everything in this etcd instead of a file")  # fmt: skip
     add("--etcd-cafile", type=Path, metavar="FILE", help="etcd's authority")
@@ -68,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
             kubelet_certificate=args.kubelet_client_certificate,
             kubelet_key=args.kubelet_client_key,
             service_range=args.service_cluster_ip_range,
+            enable_admission=_names(args.enable_admission_plugins),
+            disable_admission=_names(args.disable_admission_plugins),
             etcd=tuple(url.strip() for url in args.etcd_servers.split(",") if url.strip()),
             etcd_authority=args.etcd_cafile,
             etcd_certificate=args.etcd_certfile,
@@ -76,3 +82,7 @@ def run(args: argparse.Namespace) -> int:
         )
     )
     return OK
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -371,3 +371,14 @@ def test_a_certificate_is_asked_for_approved_and_put_in(api: Api) -> None:
     assert after["status"]["conditions"] == [condition]
     undone = {"status": {"certificate": None}}
     assert api("PATCH", f"{path}/c/status", undone, _MERGE)[0] == 422
+
+
+def test_plugins_can_be_switched_off(tmp_path: Path) -> None:
+    server = ServerUnderTest(tmp_path, "--disable-admission-plugins", "ServiceAccount,Priority")
+    server.start()
+    try:
+        code, made = Api(server)("POST", "/api/v1/namespaces/default/pods", pod("a"))
+        assert code == 201
+        assert not {"serviceAccountName", "priority", "volumes"} & set(made["spec"])
+    finally:
+        server.stop()
