@@ -7,6 +7,7 @@ runs until nothing more happens. A failing seed fails again, exactly.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,6 +29,11 @@ from tests.unit.controllers.cluster import (
 )
 
 Json = dict[str, Any]
+
+
+def seeds(number: int) -> range:
+    """So many seeds, times what SIMULATION_SEEDS says: a night's run is a variable away."""
+    return range(number * int(os.environ.get("SIMULATION_SEEDS", "1")))
 
 
 class Simulation:

@@ -17,7 +17,7 @@ from pykubelet.controllers.cronjob.schedule import latest, parse, zone_of
 from pykubelet.controllers.job import JobController
 from pykubelet.controllers.ttl_after_finished import due
 from pykubelet.errors import Invalid
-from tests.unit.controllers.simulation import Simulation, template
+from tests.unit.controllers.simulation import Simulation, seeds, template
 
 Json = dict[str, Any]
 
@@ -202,7 +202,7 @@ def test_a_job_that_ended_is_told_and_remembered() -> None:
 # -- in trouble ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", seeds(15))
 def test_through_crashes_each_time_is_served_by_one_job(seed: int) -> None:
     sim = Simulation(seed, [CronJobController, JobController])
     sim.ends = lambda pod: "Succeeded"

@@ -11,7 +11,7 @@ from pykubelet.clock import rfc3339
 from pykubelet.controllers.daemonset import DaemonSetController, nodes
 from pykubelet.controllers.daemonset.decision import Decision, decide
 from tests.unit.controllers.cluster import START
-from tests.unit.controllers.simulation import Simulation, node, template
+from tests.unit.controllers.simulation import Simulation, node, seeds, template
 
 Json = dict[str, Any]
 NOW = START
@@ -160,7 +160,7 @@ def is_ready(pod: Json) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30))
 def test_limits_are_kept_whatever_happens(seed: int) -> None:
     surge, missing = [(0, 1), (0, 2), (1, 0), (2, 0)][seed % 4]
     sim = Simulation(seed, [DaemonSetController], nodes=5)
@@ -194,7 +194,7 @@ def test_limits_are_kept_whatever_happens(seed: int) -> None:
     assert status["updatedNumberScheduled"] == status["numberAvailable"] == 5
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", seeds(10))
 def test_nodes_that_come_and_turn_away_are_followed(seed: int) -> None:
     sim = Simulation(seed, [DaemonSetController], nodes=3)
     spec = daemon_set()["spec"]

@@ -13,7 +13,7 @@ from pykubelet.controllers.deployment.model import REVISION, limits
 from pykubelet.controllers.replicaset import ReplicaSetController
 from pykubelet.controllers.templates import same_template
 from tests.unit.controllers.cluster import START
-from tests.unit.controllers.simulation import Simulation, template
+from tests.unit.controllers.simulation import Simulation, seeds, template
 
 Json = dict[str, Any]
 NOW = START
@@ -281,7 +281,7 @@ def images(sim: Simulation) -> set[str]:
     return {p["spec"]["containers"][0]["image"] for p in sim.cluster.all(PODS)}
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_surge_and_unavailability_are_kept_whatever_happens(seed: int) -> None:
     surge, missing = [(1, 0), (0, 1), (2, 1), (3, 3)][seed % 4]
     strategy = {"maxSurge": surge, "maxUnavailable": missing}
@@ -308,7 +308,7 @@ def test_surge_and_unavailability_are_kept_whatever_happens(seed: int) -> None:
     assert condition(status, "Progressing")["reason"] == "NewReplicaSetAvailable"
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_recreating_never_runs_two_templates_at_once(seed: int) -> None:
     sim = started(seed, replicas=3, strategy="Recreate")
 
@@ -329,7 +329,7 @@ def test_recreating_never_runs_two_templates_at_once(seed: int) -> None:
     assert images(sim) == {"web:3"}
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_scaled_and_changed_again_and_again_with_flaky_pods_it_comes_to_rest(seed: int) -> None:
     sim = started(seed, replicas=4, revisionHistoryLimit=1)
     sim.flaky = True

@@ -14,7 +14,7 @@ from pykubelet.controllers.job import JobController, indexes, policies
 from pykubelet.controllers.job.decision import Decision, decide
 from pykubelet.controllers.job.making import FAILURES, FINALIZER, INDEX, new_pod
 from tests.unit.controllers.cluster import START, copied
-from tests.unit.controllers.simulation import Simulation, template
+from tests.unit.controllers.simulation import Simulation, seeds, template
 
 Json = dict[str, Any]
 NOW = START
@@ -327,7 +327,7 @@ def ended(sim: Simulation, phase: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_exactly_so_many_succeed_and_each_end_is_counted_once(seed: int) -> None:
     sim = simulated(seed, completions=6, parallelism=3, backoffLimit=100)
     sim.ends = luck(sim, 0.3)
@@ -351,7 +351,7 @@ def test_exactly_so_many_succeed_and_each_end_is_counted_once(seed: int) -> None
     assert not any(p["metadata"].get("finalizers") for p in sim.cluster.all(PODS))
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30))
 def test_each_index_succeeds_once_or_is_given_up_after_its_tries(seed: int) -> None:
     sim = simulated(
         seed, completions=5, parallelism=3, completionMode="Indexed", backoffLimitPerIndex=1,
@@ -379,7 +379,7 @@ def test_each_index_succeeds_once_or_is_given_up_after_its_tries(seed: int) -> N
     assert len(tries) == 5
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", seeds(15))
 def test_suspended_resumed_and_resized_it_still_comes_to_its_end(seed: int) -> None:
     sim = simulated(seed, completions=5, parallelism=2, backoffLimit=100)
     sim.ends = luck(sim, 0.2)

@@ -13,7 +13,7 @@ from pykubelet.controllers import replicaset
 from pykubelet.controllers.pods import first_to_go
 from pykubelet.controllers.replicaset import ReplicaSetController
 from tests.unit.controllers.cluster import START
-from tests.unit.controllers.simulation import Simulation, template
+from tests.unit.controllers.simulation import Simulation, seeds, template
 
 Json = dict[str, Any]
 
@@ -120,7 +120,7 @@ def test_a_refusal_stands_in_the_status_until_it_is_over() -> None:
     assert "conditions" not in replicaset.status(rs, [], NOW)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_in_any_trouble_there_are_never_too_many_pods_and_at_last_just_enough(seed: int) -> None:
     sim = Simulation(seed, [ReplicaSetController])
     wanted = [5]

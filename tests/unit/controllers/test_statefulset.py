@@ -17,7 +17,7 @@ from pykubelet.controllers.statefulset import StatefulSetController, retention
 from pykubelet.controllers.statefulset.decision import Decision, Revision, decide
 from pykubelet.controllers.statefulset.identity import new_pod
 from tests.unit.controllers.cluster import START
-from tests.unit.controllers.simulation import Simulation, template
+from tests.unit.controllers.simulation import Simulation, seeds, template
 
 Json = dict[str, Any]
 NOW = START
@@ -230,7 +230,7 @@ def number(pod: Json) -> int:
     return int(pod["metadata"]["name"].rpartition("-")[2])
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_order_is_kept_whatever_happens(seed: int) -> None:
     sim = started(seed)
     wanted = [3]
@@ -268,7 +268,7 @@ def test_order_is_kept_whatever_happens(seed: int) -> None:
     assert {f"data-db-{n}" for n in range(4)} <= claims
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", seeds(15))
 def test_in_parallel_with_flaky_pods_and_few_revisions_kept_it_comes_to_rest(seed: int) -> None:
     policy = {"whenDeleted": "Delete", "whenScaled": "Delete"}
     sim = started(
