@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pykubelet.errors import PykubeletError
     from pykubelet.kubelet.config.loading import load
-    from pykubelet.kubelet.daemon import log_lines
+    from pykubelet.kubelet.daemon import log_lines, own_limits
 
     config = load(args)
     log_lines.set_up(config.log_format, config.verbosity)
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     for sentence in config.ignored:
         log.warning("%s", sentence)
     signals = _Signals()
+    own_limits.share_memory()
     from pykubelet.kubelet import agent
 
     try:

@@ -70,7 +70,11 @@ class Housekeeping:
         turns.every(IMAGES_EVERY, self._collect_images)
         turns.every(self._config.sync_frequency, self.refresh)
         turns.every(NETWORK_EVERY, self._tidy_network)
-        turns.every(CERTIFICATE_EVERY, self._renew_certificate)
+        # Made, or found good, when the servers started.
+        turns.at(
+            time.monotonic() + CERTIFICATE_EVERY,
+            lambda: turns.every(CERTIFICATE_EVERY, self._renew_certificate),
+        )
 
     def take_up(self, config: Configuration) -> None:
         """Go on by a changed configuration."""
