@@ -68,6 +68,7 @@ class VolumeBinding(VolumePlugin):
             return None
         bound, waiting = _claims(pod, view)
         volumes = [view.catalog.get(VOLUME, volume_name(claim)) for claim in bound]
+        wishes = _wishes(waiting, view)
 
         def verdict(node: NodeInfo) -> Rejection | None:
             for volume in volumes:
@@ -75,7 +76,7 @@ class VolumeBinding(VolumePlugin):
                     return _GONE
                 if not reaches(volume, node):
                     return _ELSEWHERE
-            if waiting and _plan(waiting, node, view) is None:
+            if wishes and _plan(wishes, node) is None:
                 return _NONE_FOUND
             return None
 
@@ -86,7 +87,7 @@ class VolumeBinding(VolumePlugin):
         if not pod.shape.has_claims:
             return VolumePlan()
         _, waiting = _claims(pod, view)
-        return _plan(waiting, node, view) or VolumePlan()
+        return _plan(_wishes(waiting, view), node) or VolumePlan()
 
 
 def ready(pod: PodInfo, view: Snapshot) -> bool:
@@ -129,46 +130,65 @@ def _claims(pod: PodInfo, view: Snapshot) -> tuple[list[Json], list[Json]]:
     return bound, sorted(waiting, key=_size)
 
 
-def _plan(waiting: Iterable[Json], node: NodeInfo, view: Snapshot) -> VolumePlan | None:
-    bind: list[tuple[str, str]] = []
-    provision: list[str] = []
-    taken: set[str] = set()
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A claim that waits, with what could serve it anywhere: found once, asked for each node."""
+
+    key: str
+    chosen: str
+    """The node for which it is being provisioned already."""
+    volumes: tuple[Json, ...]
+    """Free ones that suit it, the best first: made for it, else the smallest."""
+    storage_class: Json
+
+
+def _wishes(waiting: Iterable[Json], view: Snapshot) -> list[_Wish]:
+    made = []
     for claim in waiting:
         metadata = claim["metadata"]
         key = f"{metadata['namespace']}/{metadata['name']}"
-        chosen = (metadata.get("annotations") or {}).get(SELECTED_NODE)
-        if chosen:
-            if chosen != node.name:
+        suitable = [
+            volume
+            for volume in view.catalog.all(VOLUME)
+            if view.catalog.reserved.get(volume["metadata"]["name"], key) == key
+            and _suits(volume, claim)
+        ]
+        made.append(
+            _Wish(
+                key,
+                str((metadata.get("annotations") or {}).get(SELECTED_NODE) or ""),
+                tuple(sorted(suitable, key=_preference)),
+                view.catalog.get(CLASS, class_of(claim)) or {},
+            )
+        )
+    return made
+
+
+def _preference(volume: Json) -> tuple[bool, Any, str]:
+    spec = volume["spec"]
+    size = quantity.parse(spec["capacity"]["storage"])
+    return not spec.get("claimRef"), size, str(volume["metadata"]["name"])
+
+
+def _plan(wishes: Iterable[_Wish], node: NodeInfo) -> VolumePlan | None:
+    bind: dict[str, str] = {}
+    provision: list[str] = []
+    for wish in wishes:
+        if wish.chosen:
+            if wish.chosen != node.name:
                 return None
-            provision.append(key)
+            provision.append(wish.key)
             continue
-        volume = _free_volume(claim, key, node, view, taken)
-        if volume is not None:
-            taken.add(volume)
-            bind.append((volume, key))
-        elif _can_provision(claim, node, view):
-            provision.append(key)
+        for volume in wish.volumes:
+            name = volume["metadata"]["name"]
+            if name not in bind and reaches(volume, node):
+                bind[name] = wish.key
+                break
         else:
-            return None
-    return VolumePlan(tuple(bind), tuple(provision))
-
-
-def _free_volume(
-    claim: Json, key: str, node: NodeInfo, view: Snapshot, taken: Collection[str]
-) -> str | None:
-    best: tuple[Any, str] | None = None
-    for volume in view.catalog.all(VOLUME):
-        name = volume["metadata"]["name"]
-        if name in taken or view.catalog.reserved.get(name, key) != key:
-            continue
-        if not _suits(volume, claim) or not reaches(volume, node):
-            continue
-        if ((volume["spec"].get("claimRef") or {}).get("name")) is not None:
-            return str(name)  # made for this very claim
-        size = quantity.parse(volume["spec"]["capacity"]["storage"])
-        if best is None or (size, name) < best:
-            best = size, name
-    return best[1] if best else None
+            if not _can_provision(wish.storage_class, node):
+                return None
+            provision.append(wish.key)
+    return VolumePlan(tuple(bind.items()), tuple(provision))
 
 
 def _suits(volume: Json, claim: Json) -> bool:
@@ -201,8 +221,7 @@ def _selected(selector: Json | None, labels: Mapping[str, str]) -> bool:
     return selector is None or selectors.matches(selectors.from_object(selector), labels)
 
 
-def _can_provision(claim: Json, node: NodeInfo, view: Snapshot) -> bool:
-    storage_class = view.catalog.get(CLASS, class_of(claim)) or {}
+def _can_provision(storage_class: Json, node: NodeInfo) -> bool:
     if storage_class.get("provisioner") in (None, "", _NO_PROVISIONER):
         return False
     terms = storage_class.get("allowedTopologies") or ()
