@@ -89,8 +89,9 @@ class ServicePort:
 
     @property
     def firewalled(self) -> tuple[Frontend, ...]:
-        """Where only `source_ranges` may come from."""
-        if not self.source_ranges:
+        """Where only `source_ranges` may come from. Nowhere while there is no endpoint at all: then
+        everybody is refused alike, as upstream does it."""
+        if not (self.source_ranges and (self.endpoints or self.local)):
             return ()
         return tuple(
             Frontend(self.family, ip, self.protocol, self.port) for ip in self.balancer_ips
