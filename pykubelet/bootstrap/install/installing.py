@@ -129,14 +129,16 @@ def place_network(record: Record, runtime: Runtime, source: Path, say: Say, warn
         socket=str(paths.RUN / "cni.sock"),
         python=sys.executable,
     )
-    for name in ("pykubelet", "loopback"):
-        record.place(bins / name, executable, 0o755)
+    record.place(bins / "pykubelet", executable, 0o755)
+    # Another package's loopback does as well, and stays.
+    record.place(bins / "loopback", (source / "cni/loopback").read_bytes(), 0o755)
     config = render_config(
         (source / "cni/10-pykubelet.conflist").read_text(),
         subnets=[POD_SUBNET],
         cluster_cidrs=[CLUSTER_CIDR],
         service_cidrs=[SERVICE_CIDR],
         version="1.1.0" if runtime.version >= (2, 0) else "1.0.0",
+        state_dir=str(paths.KUBELET_ROOT / "cni"),
     )
     file = conf / "10-pykubelet.conflist"
     record.place(file, config)
