@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pykubelet.apiserver import bodies, presenting, status
+from pykubelet.apiserver.admission.chain import CREATE, Asked
 from pykubelet.apiserver.authentication.service_accounts import Bound
 from pykubelet.apiserver.calls import Call
 from pykubelet.apiserver.front.messages import Response
@@ -32,6 +33,7 @@ async def request(call: Call) -> Response:
             " or larger than 2^32 seconds"
         )
     account = (await reading.item(call)).tree()
+    await call.parts.admission.check(Asked(call, CREATE, {"metadata": {}, **wanted}))
     bound = _bound(call, account, spec.get("boundObjectRef"))
     token, ends = tokens.issue(bound, spec.get("audiences") or (), seconds)
     made = {

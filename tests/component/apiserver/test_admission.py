@@ -250,6 +250,18 @@ def test_a_kubelet_writes_its_own_node_and_no_other(api: Api) -> None:
     mirror = pod("m", nodeName="one")
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     assert ask("POST", "/api/v1/namespaces/default/pods", mirror)[0] == 201
+    token = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    code, why = ask("POST", token, {"spec": {}})
+    assert (code, why) == (
+        403,
+        'serviceaccounts "default" is forbidden: node requested token not bound to a pod',
+    )
+    mine, other = pod("mine"), pod("other")
+    mine["spec"]["nodeName"] = "one"
+    for one, expected in ((mine, 201), (other, 403)):
+        made = api("POST", "/api/v1/namespaces/default/pods", one)[1]["metadata"]
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": made["name"], "uid": made["uid"]}
+        assert ask("POST", token, {"spec": {"boundObjectRef": bound}})[0] == expected
 
 
 # -- roles ---------------------------------------------------------------------------------------
