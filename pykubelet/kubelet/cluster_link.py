@@ -16,6 +16,7 @@ from pykubelet.client.events import EventRecorder
 from pykubelet.client.informer import Informer
 from pykubelet.client.resources import NODES, RUNTIME_CLASSES
 from pykubelet.client.transport import Access, HttpTransport
+from pykubelet.kubelet import membership
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.events import WARNING, Event, Recorder
 from pykubelet.kubelet.membership import Membership
@@ -49,7 +50,9 @@ def access(path: Path) -> Access:
 
 
 class ClusterLink:
-    """`join` once the pods have a manager; then `start`."""
+    """`join` once the pods have a manager; then `start`. `loops` are the threads to be alive."""
+
+    loops = membership.LOOPS
 
     def __init__(
         self,

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 LEASE_NAMESPACE = "kube-node-lease"
+#: The threads that have to be alive.
+LOOPS = ("node-status", "node-lease")
 _FIRST_RETRY, _LAST_RETRY = 0.2, 7.0
 
 
@@ -54,8 +56,8 @@ class Membership:
         self._reported_at = float("-inf")
         self.registered = threading.Event()
         self._threads = [
-            threading.Thread(target=self._keep_status, name="node-status", daemon=True),
-            threading.Thread(target=self._keep_lease, name="node-lease", daemon=True),
+            threading.Thread(target=self._keep_status, name=LOOPS[0], daemon=True),
+            threading.Thread(target=self._keep_lease, name=LOOPS[1], daemon=True),
         ]
 
     def start(self) -> None:

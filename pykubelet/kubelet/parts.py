@@ -154,7 +154,11 @@ class Parts:
             self.manager.turns,
             self.manager.records,
             self.report.runtime_trouble,
-            loops=("timer", "probes", relisting.NAME, GUARD, *(["manifests"] * bool(self.folder))),
+            loops=(
+                *("timer", "probes", relisting.NAME, GUARD),
+                *(("manifests",) if self.folder else ()),
+                *(self.link.loops if self.link else ()),
+            ),
         )
         figures = FigurePages(
             gathering,
