@@ -11,7 +11,6 @@ import pytest
 
 from pykubelet.kubelet.pods.environment import environment
 from pykubelet.kubelet.pods.names import dns_config, sandbox_hostname
-from pykubelet.network.resolv_conf import ResolvConf
 from pykubelet.kubelet.runtime.client import Runtime
 from pykubelet.kubelet.runtime.containers import container_config, log_path
 from pykubelet.kubelet.runtime.model import ContainerState
@@ -21,6 +20,7 @@ from pykubelet.kubelet.volumes import mounts
 from pykubelet.kubelet.volumes.container_mounts import Occasion
 from pykubelet.kubelet.volumes.manager import Volumes
 from pykubelet.kubelet.volumes.model import Mounted
+from pykubelet.network.resolv_conf import ResolvConf
 from tests.support import images
 from tests.support.machine import Machine
 from tests.support.waiting import until
