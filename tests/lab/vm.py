@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from tests.lab.vm_image import ROOT, CannotBuild, VmImage, image
 from tests.support.machine import stop
+from tests.support.ports import free_port
 from tests.support.traces import Traces
 from tests.support.waiting import until
 
@@ -39,7 +39,7 @@ class Vm:
         self.name = name
         self._memory = memory
         self._home = Path(tempfile.mkdtemp(prefix="pk-vm-"))
-        self._port = _free_port()
+        self._port = free_port()
         self._qemu: subprocess.Popen[bytes] | None = None
         self._image: VmImage | None = None
 
@@ -205,9 +205,3 @@ def _qemu_command(
         "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci",
         "-serial", f"file:{console}", "-pidfile", f"{disk}.pid",
     ]  # fmt: skip
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from typing import Any
 
 from pykubelet.client.api import Api
 from pykubelet.client.resources import NODES, PODS
-from tests.component.apiserver.conftest import free_ports
+from tests.support.ports import free_ports
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -43,6 +43,9 @@ class SchedulerProcess:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(20)
+
+    def knows_no_nodes(self) -> bool:
+        return 'scheduler_cache_size{type="nodes"} 0\n' in self.page("/metrics")
 
     def bound(self) -> int:
         """How many pods it has given a node."""

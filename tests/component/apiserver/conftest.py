@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import requests
 
 from pykubelet.pki import kubeconfig
 from tests.support.machine import stop
+from tests.support.ports import free_ports
 from tests.support.waiting import until
 
 Json = dict[str, Any]
@@ -114,16 +114,6 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield client
     finally:
         stop(process)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Api:

@@ -22,7 +22,8 @@ from pykubelet.client.errors import ApiError
 from pykubelet.client.informer import Informer
 from pykubelet.client.resources import NODES, PODS
 from pykubelet.clock import rfc3339
-from tests.component.apiserver.conftest import ServerUnderTest, free_ports
+from tests.component.apiserver.conftest import ServerUnderTest
+from tests.support.ports import free_ports
 from tests.support.waiting import until
 
 Json = dict[str, Any]

@@ -13,13 +13,9 @@ import pytest
 from pykubelet.kubelet.probes import grpc_, tcp
 from pykubelet.kubelet.probes.state import Outcome
 from pykubelet.kubelet.probes.targets import Target
+from tests.support.ports import free_port
 
 HERE = Target("c", "127.0.0.1", {"ports": []})
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_whoever_accepts_a_connection_is_well() -> None:
