@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from pykubelet.client.events import EventRecorder
 from pykubelet.client.informer import Index, Informer, Store, key_of
 from pykubelet.client.queue import Queue
 from pykubelet.client.resources import Resource
+from pykubelet.controllers.batches import Work, in_turn
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class Context:
     now: Callable[[], float] = time.time
     options: Mapping[str, Any] = field(default_factory=dict)
     queue: Callable[[str, Callable[[str], float | None]], Queue] = Queue
+    each: Callable[[Sequence[Work]], None] = in_turn
 
 
 class Controller(ABC):

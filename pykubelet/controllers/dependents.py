@@ -8,7 +8,8 @@ acting on what it has not seen yet. Source: upstream's controller-ref-manager de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from pykubelet.client.api import STRATEGIC_MERGE_PATCH, controller_of, owner_reference
@@ -17,6 +18,7 @@ from pykubelet.client.informer import Store, key_of
 from pykubelet.client.resources import PODS, Resource
 from pykubelet.controllers import pods
 from pykubelet.controllers.base import Controller, keys_of_controller
+from pykubelet.controllers.batches import growing
 from pykubelet.controllers.expectations import Expectations
 from pykubelet.errors import Failed
 from pykubelet.objects import selectors
@@ -151,10 +153,16 @@ class Dependents:
         return made
 
     def create_many(self, key: str, owner: Json, objects: list[Json]) -> None:
-        """Make all of them, one after the other. Refused at the first refusal: the rest would fare
-        no better, and a quota that is reached is no reason for hundreds of requests."""
-        for one in objects:
-            self.create(key, owner, one)
+        """Make all of them. Refused at the first refusals: the rest would fare no better, and a
+        quota that is reached is no reason for hundreds of requests."""
+        work = [partial(self._create_one, key, owner, one) for one in objects]
+        growing(work, self._controller.context.each)
+
+    def _create_one(self, key: str, owner: Json, object_: Json) -> None:
+        self.create(key, owner, object_)
+
+    def delete_many(self, key: str, owner: Json, objects: Iterable[Json]) -> None:
+        self._controller.context.each([partial(self.delete, key, owner, one) for one in objects])
 
     def delete(self, key: str, owner: Json, object_: Json) -> None:
         metadata = object_["metadata"]

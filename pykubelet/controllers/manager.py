@@ -24,6 +24,7 @@ from pykubelet.client.queue import Queue
 from pykubelet.client.resources import Resource
 from pykubelet.controllers import figures, table
 from pykubelet.controllers.base import Context, Controller, Informers
+from pykubelet.controllers.batches import together
 from pykubelet.errors import Invalid
 
 log = logging.getLogger(__name__)
@@ -166,8 +167,9 @@ class Manager:
         informers = Informers(self._api)
         events = EventRecorder(self._api, LEASE)
         context = Context(
-            self._api, informers, events, options=self._options.of_controllers, queue=HeldQueue
-        )
+            self._api, informers, events, options=self._options.of_controllers, queue=HeldQueue,
+            each=together,
+        )  # fmt: skip
         self._broken = {}
         self._running = {}
         for name in self._names:

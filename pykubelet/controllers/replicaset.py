@@ -130,8 +130,7 @@ class ReplicaSetController(Controller):
         reference = owner_reference(owner, self.resource)
         new = pods.from_template(owner["spec"]["template"], owner, reference)
         self._own.create_many(key, owner, [new] * decision.create)
-        for pod in decision.delete:
-            self._own.delete(key, owner, pod)
+        self._own.delete_many(key, owner, decision.delete)
 
     def _report(self, owner: Json, status: Json) -> None:
         if not same(status, owner.get("status") or {}):

@@ -82,8 +82,7 @@ class DaemonSetController(Controller):
                 f"Found {phase.lower()} daemon pod {pod['metadata']['name']} on node {node}, "
                 "will delete it",
             )  # fmt: skip
-        for pod in decision.delete:
-            self._own.delete(key, daemon_set, pod)
+        self._own.delete_many(key, daemon_set, decision.delete)
         made = [new_pod(daemon_set, node, hash_) for node in decision.create]
         self._own.create_many(key, daemon_set, made)
 

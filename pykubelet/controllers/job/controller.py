@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pykubelet.client.api import controller_of
@@ -53,13 +54,11 @@ class JobController(Controller):
             self._statuses.made(key, written["metadata"]["resourceVersion"], self.now())
         for kind, reason, message in decision.events:
             self.events.record(job, kind, reason, message)
-        for pod in decision.release:
-            self._let_go(key, pod)
+        self.context.each([partial(self._let_go, key, pod) for pod in decision.release])
         for pod in decision.withdraw:
             self._let_go(key, pod)
             self._own.delete(key, job, pod)
-        for pod in decision.kill:
-            self._own.delete(key, job, pod)
+        self._own.delete_many(key, job, decision.kill)
         self._own.create_many(key, job, list(decision.create))
 
     def _let_go(self, key: str, pod: Json) -> None:
