@@ -16,6 +16,7 @@ from pykubelet.objects.validation.rules import (
     Errors,
     Json,
     chosen,
+    domain_prefixed,
     named,
     not_negative,
 )
@@ -25,6 +26,7 @@ _COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit"
            "ttlSecondsAfterFinished", "maxFailedIndexes", "backoffLimitPerIndex")  # fmt: skip
 _MOST_INDEXES, _MOST_PARALLEL = 100_000, 10_000
 _MOST_RULES, _MOST_CODES, _MOST_PATTERNS, _MOST_SUCCESS_RULES = 20, 255, 20, 20
+_LONGEST_MANAGER = 63
 _LONGEST_CRON_NAME = 52  # its jobs' names get eleven more characters
 _PREFIX = "batch.kubernetes.io/"
 
@@ -63,7 +65,9 @@ def job_spec(spec: Json, at: Path) -> Errors:
         yield fields.required((*at, "backoffLimitPerIndex"), "when maxFailedIndexes is specified")
     manager = spec.get("managedBy")
     if manager is not None:
-        yield from _domain_prefixed(manager, (*at, "managedBy"))
+        yield from domain_prefixed(manager, (*at, "managedBy"))
+        if len(manager) > _LONGEST_MANAGER:
+            yield fields.too_long((*at, "managedBy"), _LONGEST_MANAGER)
     yield from template(spec.get("template") or {}, (*at, "template"))
     policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy") or ""
     if policy not in ("Never", "OnFailure"):
@@ -340,19 +344,6 @@ def _bare(given: Json) -> Json:
         if kind in spec:
             spec[kind] = [{**one, "resources": {}} for one in spec[kind] or ()]
     return {**given, "metadata": meta, "spec": spec}
-
-
-def _domain_prefixed(value: str, path: Path) -> Errors:
-    if not value:
-        yield fields.required(path)
-        return
-    domain, slash, rest = value.partition("/")
-    if not slash or not domain or not rest:
-        yield fields.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
-        return
-    yield from named(domain, path, names.dns_subdomain)
-    if len(value) > 63:
-        yield fields.too_long(path, 63)
 
 
 def _time_zone(zone: str | None, path: Path) -> Errors:

@@ -13,6 +13,7 @@ from pykubelet.objects.validation.rules import (
     Errors,
     Json,
     chosen,
+    domain_prefixed,
     named,
     optional_name,
     port_number,
@@ -166,15 +167,6 @@ def ip_address(obj: Json) -> Errors:
 def ip_address_update(new: Json, old: Json) -> Errors:
     after, before = new.get("spec") or {}, old.get("spec") or {}
     yield from immutable(after.get("parentRef"), before.get("parentRef"), (*_SPEC, "parentRef"))
-
-
-def domain_prefixed(value: str, at: Path) -> Errors:
-    """`example.com/controller`."""
-    domain, slash, rest = value.partition("/")
-    if not slash or not domain or not rest:
-        yield fields.invalid(at, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
-        return
-    yield from named(domain, at, names.dns_subdomain)
 
 
 def _host(host: str, at: Path) -> Errors:

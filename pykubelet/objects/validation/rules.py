@@ -94,6 +94,15 @@ def no_backsteps(value: str, path: Path) -> Errors:
         yield fields.invalid(path, value, "must not contain '..'")
 
 
+def domain_prefixed(value: str, path: Path) -> Errors:
+    """`example.com/controller`."""
+    domain, slash, rest = value.partition("/")
+    if not slash or not domain or not rest:
+        yield fields.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        return
+    yield from named(domain, path, names.dns_subdomain)
+
+
 def unique(items: Iterable[Json], key: str, path: Path) -> Errors:
     """The items of a list tell themselves apart by this field."""
     seen: set[Any] = set()

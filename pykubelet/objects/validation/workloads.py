@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pykubelet.objects import fields, names, selectors
+from pykubelet.objects import fields, selectors
 from pykubelet.objects.fields import Path
 from pykubelet.objects.validation.meta import annotation_map, immutable, label_selector, labels
 from pykubelet.objects.validation.pods import template
@@ -19,7 +19,6 @@ from pykubelet.objects.validation.rules import (
     Json,
     chosen,
     not_negative,
-    required_name,
 )
 
 _SPEC: Path = ("spec",)
@@ -289,9 +288,3 @@ def _daemon_rollout(rolling: Json, at: Path) -> Errors:
 
 def is_zero(value: object) -> bool:
     return value in (0, "0%", None)
-
-
-def scale_target(reference: Json, path: Path) -> Errors:
-    """A reference to something with a scale."""
-    for key in ("kind", "name"):
-        yield from required_name(reference, key, path, names.path_segment)
