@@ -22,6 +22,13 @@ pytestmark = [
 
 LEASE = ("lease", NODE, "-n", "kube-node-lease")
 MIRROR = f"web-{NODE}"
+CONFIGURATION = """\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+nodeStatusUpdateFrequency: 1s
+nodeStatusReportFrequency: 5m
+evictionPressureTransitionPeriod: 1s
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +39,7 @@ def cluster(machine: Machine) -> Cluster:
 @pytest.fixture(scope="module")
 def agent(cluster: Cluster) -> Iterator[AgentProcess]:
     config = cluster.machine.home / "kubelet.yaml"
-    config.write_text(
-        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
-        "nodeStatusUpdateFrequency: 1s\nnodeStatusReportFrequency: 5m\n"
-    )
+    config.write_text(CONFIGURATION)
     agent = cluster.agent("--config", str(config), "--node-labels", "shelf=3")
     yield agent
     agent.stop()
@@ -211,3 +215,36 @@ def test_the_api_says_who_may_use_the_agents_port(
     # A no is believed for half a minute.
     until(lambda: reader.request("/metrics")[0] == 200, "the binding counts", 40, interval=1)
     assert reader.request("/pods")[0] == 403
+
+
+def test_when_memory_is_short_a_pod_is_evicted_and_the_node_takes_no_more(
+    cluster: Cluster, agent: AgentProcess, machine: Machine
+) -> None:
+    cluster.apply(bound("victim"))
+    cluster.wait_ready("victim")
+    config = machine.home / "kubelet.yaml"
+    config.write_text(CONFIGURATION + 'evictionHard: {memory.available: "99%"}\n')
+    agent.reload()
+    try:
+        until(
+            lambda: cluster.get("pod", "victim")["status"].get("reason") == "Evicted",
+            "it is evicted", 40,
+        )  # fmt: skip
+        status = cluster.get("pod", "victim")["status"]
+        assert status["phase"] == "Failed"
+        assert "The node was low on resource: memory" in status["message"]
+        until(
+            lambda: cluster.condition("node", NODE, "MemoryPressure") == "True",
+            "the pressure is told",
+        )
+        cluster.apply(bound("late"))
+        until(
+            lambda: cluster.get("pod", "late")["status"].get("reason") == "Evicted",
+            "a pod without requests is not taken now",
+        )
+    finally:
+        config.write_text(CONFIGURATION)
+        agent.reload()
+    until(lambda: cluster.condition("node", NODE, "MemoryPressure") == "False", "it is over", 40)
+    cluster.kubectl("delete", "pod", "victim", "late", "--wait=false")
+    cluster.wait_gone("pod", "victim")

@@ -146,9 +146,12 @@ def decide(
     transition: float = TRANSITION,
 ) -> Decision:
     """Compare, remember, and name the one threshold to act upon: memory before all others."""
+    known = tuple(known)
     met = [t for t in known if _met(t, observed)]
-    # What was acted upon stays met until the minimum reclaim is reached too.
-    met += [t for t in state.acting_on if t not in met and _met(t, observed, reclaim=True)]
+    # What was acted upon stays met until the minimum reclaim is reached too; what the
+    # configuration has no more is forgotten.
+    acting_on = [t for t in state.acting_on if t in known and t not in met]
+    met += [t for t in acting_on if _met(t, observed, reclaim=True)]
     first_met = {t: state.first_met.get(t, now) for t in met}
     last_seen = {**state.last_seen, **{SIGNALS[t.signal][0]: now for t in met}}
     last_seen = {kind: at for kind, at in last_seen.items() if now - at < transition or at == now}

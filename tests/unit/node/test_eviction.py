@@ -53,6 +53,14 @@ def test_zero_or_all_switches_a_threshold_off() -> None:
     assert thresholds({"nodefs.available": "100%"}) == ()
 
 
+def test_a_threshold_that_the_configuration_has_no_more_is_forgotten() -> None:
+    strict = thresholds({"memory.available": "99%"}, enforce_pods=False)
+    pressed = decide(State(), strict, FINE, 0.0)
+    assert pressed.threshold == strict[0]
+    relaxed = decide(pressed.state, HARD, FINE, 10.0, transition=1.0)
+    assert (relaxed.threshold, relaxed.pressures) == (None, frozenset())
+
+
 def test_with_enough_of_everything_nothing_is_done() -> None:
     found = decide(State(), HARD, FINE, 0.0)
     assert (found.threshold, found.pressures) == (None, frozenset())
