@@ -69,6 +69,9 @@ def place(api: Api, request: pytest.FixtureRequest) -> Iterator[str]:
         api.delete(PODS, pod["metadata"]["name"], name, grace_seconds=0)
     for node in api.list(NODES)[0]:
         api.delete(NODES, node["metadata"]["name"])
+    if "scheduler" in request.fixturenames:
+        process: SchedulerProcess = request.getfixturevalue("scheduler")
+        until(process.knows_no_nodes, "the scheduler has seen the nodes go", timeout=15)
 
 
 def node_of(api: Api, place: str, name: str) -> str:
