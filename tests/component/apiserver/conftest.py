@@ -75,6 +75,8 @@ class ServerUnderTest:
         return session
 
     def kubectl(self, *args: str, check: bool = True, stdin: str = "") -> str:
+        if not shutil.which("kubectl"):
+            pytest.skip("kubectl is not installed")
         done = subprocess.run(
             ["kubectl", "--kubeconfig", str(self.kubeconfig), *args],
             input=stdin, capture_output=True, text=True, timeout=60, check=False,
