@@ -79,6 +79,7 @@ class ClusterLink:
         )
         self._classes = Informer(self.api, RUNTIME_CLASSES)
         self._node = Informer(self.api, NODES, field_selector=f"metadata.name={report.name}")
+        self._node.add_handler(self._node_seen)
         self._events = EventRecorder(self.api, "kubelet", report.name)
         self._event_rate = Rate(config.event_record_qps, config.event_burst)
         self._manager: PodManager | None = None
@@ -146,6 +147,10 @@ class ClusterLink:
         for record in self._manager.records():
             if key in references(record.pod):
                 self._on_object(record.uid)
+
+    def _node_seen(self, old: Json | None, new: Json | None) -> None:
+        if new is None:
+            self.membership.gone()
 
     def _node_reference(self) -> Json | None:
         node = self.node()

@@ -74,6 +74,11 @@ class Membership:
         """The node is not what it was: post it now."""
         self._news.set()
 
+    def gone(self) -> None:
+        """Somebody has deleted the Node object: join again."""
+        self.registered.clear()
+        self._news.set()
+
     @property
     def _name(self) -> str:
         return str(self._node()["metadata"]["name"])
