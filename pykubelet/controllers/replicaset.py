@@ -53,7 +53,9 @@ def decide(
 
 
 def status(owner: Json, own: list[Json], now: float, failure: str = "") -> Json:
-    """`failure` says why pods could not be made or deleted. Pure."""
+    """`failure` says why pods could not be made or deleted. One that stands there stays as it is:
+    each refusal names another pod, and a status that changes with it would wake us at once. Pure.
+    """
     active = [pod for pod in own if pods.is_active(pod)]
     ready_for = owner["spec"].get("minReadySeconds") or 0
     labels = (owner["spec"].get("template") or {}).get("metadata", {}).get("labels") or {}
@@ -68,10 +70,10 @@ def status(owner: Json, own: list[Json], now: float, failure: str = "") -> Json:
         "observedGeneration": owner["metadata"].get("generation", 0),
     }
     conditions = (owner.get("status") or {}).get("conditions")
-    if failure:
+    if failure and pods.condition(owner, "ReplicaFailure") is None:
         new = condition("ReplicaFailure", True, "FailedCreate", failure, now)
         conditions = with_condition(conditions, new)
-    else:
+    elif not failure:
         conditions = without(conditions, "ReplicaFailure")
     if conditions:
         found["conditions"] = conditions

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from pykubelet.client.errors import Rejected
 from pykubelet.client.resources import PODS, REPLICA_SETS
 from pykubelet.clock import rfc3339
 from pykubelet.controllers import replicaset
 from pykubelet.controllers.pods import first_to_go
 from pykubelet.controllers.replicaset import ReplicaSetController
-from tests.unit.controllers.cluster import START
+from tests.unit.controllers.cluster import START, SimApi
 from tests.unit.controllers.simulation import Simulation, seeds, template
 
 Json = dict[str, Any]
@@ -117,6 +118,8 @@ def test_a_refusal_stands_in_the_status_until_it_is_over() -> None:
     rs["status"] = replicaset.status(rs, [], NOW, "exceeded quota")
     (condition,) = rs["status"]["conditions"]
     assert (condition["type"], condition["message"]) == ("ReplicaFailure", "exceeded quota")
+    again = replicaset.status(rs, [], NOW + 9, "exceeded quota, in other words")
+    assert again == rs["status"], "no write, or it would wake itself for ever"
     assert "conditions" not in replicaset.status(rs, [], NOW)
 
 
@@ -158,3 +161,19 @@ def test_pods_that_fit_are_adopted_and_those_that_no_longer_do_are_let_go() -> N
 
 def _spec() -> Json:
     return {"spec": template()["spec"]}
+
+
+def test_refused_again_and_again_it_tries_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    sim = Simulation(1, [ReplicaSetController], trouble=False)
+    tries = []
+
+    def refuse(api: SimApi, resource: Any, object_: Json, *more: str) -> Json:
+        tries.append(sim.cluster.now)
+        raise Rejected(403, "Forbidden", f"exceeded quota, attempt {len(tries)}")
+
+    monkeypatch.setattr(SimApi, "create", refuse)
+    sim.cluster.create(REPLICA_SETS, {"metadata": {"name": "web"}, "spec": owner(9)["spec"]})
+    sim.settle(horizon=600)
+    assert len(tries) < 40
+    condition = sim.cluster.get(REPLICA_SETS, "web")["status"]["conditions"][0]
+    assert condition["message"] == "exceeded quota, attempt 1"
