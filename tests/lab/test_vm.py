@@ -54,13 +54,17 @@ class Node:
         return next((p for p in pods if p["metadata"]["name"].startswith(name)), {})
 
     def run_pod(self, name: str, **container: Any) -> None:
-        """Drop a manifest with one container."""
+        """Drop a manifest with one container. What belongs to the pod goes there."""
+        of_pod: dict[str, Any] = {"terminationGracePeriodSeconds": 1}
+        for key in ("terminationGracePeriodSeconds", "volumes"):
+            if key in container:
+                of_pod[key] = container.pop(key)
         body = {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": name},
             "spec": {
-                "terminationGracePeriodSeconds": 1,
+                **of_pod,
                 "containers": [
                     {
                         "name": "c",
@@ -244,6 +248,38 @@ def test_the_other_cgroup_driver_works_as_well(node: Node) -> None:
         f"mv /root/hello.yaml {MANIFESTS}/"
     )
     assert "/kubepods/burstable/pod" in node.cgroup_of("hello")
+
+
+def test_a_shutdown_of_the_host_gives_its_pods_the_time_to_end(node: Node) -> None:
+    """systemd-logind is asked to wait, and says when the host goes down."""
+    dropin = "/etc/pykubelet/kubelet.conf.d/20-shutdown.conf"
+    text = (
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+        "shutdownGracePeriod: 40s\nshutdownGracePeriodCriticalPods: 10s\n"
+    )
+    node.vm.run(f"cat > {dropin} && systemctl restart pykubelet", input=text.encode())
+    until(
+        lambda: "pykubelet" in node.vm.run("systemd-inhibit --list", check=False),
+        "logind knows the agent's wish", timeout=120, interval=1,
+    )  # fmt: skip
+    farewell = "trap 'sleep 4; echo ended in peace > /w/farewell; exit 0' TERM"
+    node.run_pod(
+        "graceful",
+        command=["sh", "-c", f"{farewell}; while :; do sleep 1000 & wait $!; done"],
+        terminationGracePeriodSeconds=25,
+        volumes=[{"name": "w", "hostPath": {"path": "/var/farewell", "type": "DirectoryOrCreate"}}],
+        volumeMounts=[{"name": "w", "mountPath": "/w"}],
+    )
+    before = node.running("graceful")["containerID"]
+    node.vm.reboot()
+    assert node.vm.run("cat /var/farewell/farewell") == "ended in peace\n"
+    until(
+        lambda: node.running("graceful")["containerID"] != before,
+        "it is back", timeout=180, interval=1,
+    )  # fmt: skip
+    node.remove_pod("graceful")
+    node.vm.run(f"rm -r {dropin} /var/farewell && systemctl restart pykubelet")
+    assert node.vm.run("ls /run/systemd/logind.conf.d", check=False) in ("", "99-pykubelet.conf\n")
 
 
 def test_pods_are_back_after_a_reboot(node: Node) -> None:
