@@ -65,8 +65,10 @@ def test_what_is_wrong_with_the_host_is_said_once_with_its_remedy(
     """Complaint: DNS loops with systemd-resolved; the firewall; inotify; swap."""
     stub = machine.home / "stub.conf"
     stub.write_text("nameserver 127.0.0.53\n")
-    agent.arguments += ["--resolv-conf", str(stub)]
+    agent.start()  # the plugin sees to forwarding at first; later somebody may switch it off
+    agent.stop()
     machine.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+    agent.arguments += ["--resolv-conf", str(stub)]
     agent.start()
     log = agent.log()
     assert log.count("names only this node's loopback") == 1

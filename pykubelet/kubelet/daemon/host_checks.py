@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pykubelet.errors import Failed
@@ -33,6 +34,9 @@ def check(config: Configuration) -> Facts:
         state_dir=config.root_dir,
         cgroup_version=2 if _UNIFIED.exists() else 1,
     )
+    if facts.last_boot_id != facts.boot_id:
+        # The network plugin switches it on with the first pod of a boot.
+        facts = replace(facts, ip_forward=True)
     found = host.findings(
         facts,
         fail_swap_on=config.fail_swap_on,
