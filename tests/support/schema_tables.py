@@ -1,6 +1,6 @@
 """Reads the facts of the Kubernetes API types out of their Go declarations, into our tables.
 
-    python tools/schema_tables.py FOLDER
+    python tests/support/schema_tables.py FOLDER
 
 FOLDER holds check-outs of one release of k8s.io/api, k8s.io/apimachinery,
 k8s.io/apiextensions-apiserver and k8s.io/kube-aggregator, under those last names. The tables are
