@@ -54,7 +54,10 @@ installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == i
 # for a test that needs them says so itself.
 packages() {
     local missing=() package
-    for package; do installed "$package" || missing+=("$package"); done
+    for package; do
+        # Another vendor's containerd will do, and must not have to go for the distribution's.
+        installed "$package" || command -v "$package" >/dev/null || missing+=("$package")
+    done
     ((${#missing[@]})) || return 0
     if [[ ${NO_APT:-} || $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
         note "not installed (needs root and apt): ${missing[*]}"
@@ -70,9 +73,17 @@ packages() {
     done
 }
 
+# The distribution's, where there is none and its version will do (tests/support/kubectl.py).
+client() {
+    local version
+    command -v kubectl >/dev/null && return 0
+    version=$(apt-cache show --no-all-versions kubernetes-client 2>/dev/null | sed -n 's/^Version: //p')
+    dpkg --compare-versions "${version%%+*}" ge 1.28 2>/dev/null && packages kubernetes-client
+}
+
 apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o Acquire::Retries=2 \
-        -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" </dev/null >"$results/apt.log" 2>&1 \
+        -o DPkg::Lock::Timeout=300 install --no-remove --no-install-recommends "$@" </dev/null >"$results/apt.log" 2>&1 \
         || { tail -n 3 "$results/apt.log"; return 1; }
 }
 
@@ -151,8 +162,8 @@ say "set-up"
 system=()
 if wants component || wants node || wants lab; then
     # busybox-static and catatonit become the test images, containernetworking-plugins is the
-    # reference that our own CNI plugin is measured against. kubernetes-client is left out on
-    # purpose: it conflicts with other vendors' kubectl, and no test needs it.
+    # reference that our own CNI plugin is measured against. kubernetes-client is not among them: it
+    # conflicts with other vendors' kubectl, see below.
     system+=(containerd runc iptables nftables conntrack iproute2 procps kmod busybox-static
         catatonit containernetworking-plugins openssl e2fsprogs
         libsystemd-dev pkg-config gcc python3-dev) # the last four build systemd-python
@@ -162,6 +173,7 @@ wants lab && system+=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyri
     openssh-client python3-venv)
 # Checks and unit tests run as anyone; for them nothing is installed that the interpreter can spare.
 ((${#system[@]})) && packages "${system[@]}"
+if wants component || wants node; then client; fi
 libraries || { echo "the Python libraries couldn't be installed" >&2; exit 2; }
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PATH="$venv/bin:/usr/sbin:/sbin:$PATH"
 export PYKUBELET_TEST_CACHE="$cache"

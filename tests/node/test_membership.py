@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import kubectl
 from tests.support.agent import NODE, AgentProcess, container, pod
 from tests.support.cluster import KUBECTL, Cluster
 from tests.support.kubelet_client import KubeletClient
@@ -17,7 +18,7 @@ from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.skipif(KUBECTL is None, reason="needs kubectl"),
+    pytest.mark.skipif(KUBECTL is None, reason=kubectl.missing()),
 ]
 
 LEASE = ("lease", NODE, "-n", "kube-node-lease")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import kubectl
 from tests.support.agent import NODE, AgentProcess, container, pod
 from tests.support.cluster import KUBECTL, Cluster
 from tests.support.machine import Machine
@@ -13,7 +14,7 @@ from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed"),
+    pytest.mark.skipif(KUBECTL is None, reason=kubectl.missing()),
 ]
 
 SERVES = (

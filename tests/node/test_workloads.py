@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import kubectl
 from tests.support.agent import SLEEP, AgentProcess
 from tests.support.cluster import KUBECTL, Cluster
 from tests.support.images import BUSYBOX
@@ -17,7 +18,7 @@ from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed"),
+    pytest.mark.skipif(KUBECTL is None, reason=kubectl.missing()),
 ]
 
 Json = dict[str, Any]

@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support import kubectl
 from tests.support.agent import NODE, REPOSITORY, AgentProcess
 from tests.support.machine import Machine, stop
 from tests.support.waiting import until
 
 Json = dict[str, Any]
 
-KUBECTL = shutil.which("kubectl")
+KUBECTL = None if kubectl.missing() else shutil.which("kubectl")
 
 
 class Cluster:

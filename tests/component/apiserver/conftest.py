@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from pykubelet.pki import kubeconfig
+from tests.support import kubectl
 from tests.support.machine import stop
 from tests.support.ports import free_ports
 from tests.support.waiting import until
@@ -75,8 +76,8 @@ class ServerUnderTest:
         return session
 
     def kubectl(self, *args: str, check: bool = True, stdin: str = "") -> str:
-        if not shutil.which("kubectl"):
-            pytest.skip("kubectl is not installed")
+        if why := kubectl.missing():
+            pytest.skip(why)
         done = subprocess.run(
             ["kubectl", "--kubeconfig", str(self.kubeconfig), *args],
             input=stdin, capture_output=True, text=True, timeout=60, check=False,
