@@ -113,7 +113,7 @@ class Package:
 
 def main() -> None:
     root = Path(sys.argv[1])
-    target = Path(__file__).parent.parent / "pykubelet" / "objects" / "schema"
+    target = Path(__file__).resolve().parents[2] / "pykubelet" / "objects" / "schema"
     packages = {name: Package(name, root / path) for name, path in PACKAGES.items()}
     for name, package in packages.items():
         if name != "runtime":
