@@ -55,7 +55,7 @@ class Loop:
         self._backend_of = backend_of
         self._settings_of = settings_of
         self._wellness = wellness
-        self._metrics = metrics or Metrics()
+        self.metrics = metrics or Metrics()
         self._health_ports = health_ports
         self._least_wait = least_wait
         self._period = period
@@ -86,8 +86,8 @@ class Loop:
         """A service, or its `endpoints`, may have changed; the node, with key "". `cause`: when
         what it comes from happened, in wall seconds."""
         self._wellness.queued()
-        (self._metrics.endpoint_changes if endpoints else self._metrics.service_changes).add()
-        self._metrics.last_queued.set(self._clock.wall())
+        (self.metrics.endpoint_changes if endpoints else self.metrics.service_changes).add()
+        self.metrics.last_queued.set(self._clock.wall())
         with self._lock:
             self._dirty[key] = None
             if cause:
@@ -239,8 +239,8 @@ class Loop:
         except Failed as error:
             log.warning("stale UDP flows may go on: %s", error)
             return
-        self._metrics.conntrack_deleted.add(count)
-        self._metrics.conntrack_seconds.observe(self._clock.monotonic() - began)
+        self.metrics.conntrack_deleted.add(count)
+        self.metrics.conntrack_seconds.observe(self._clock.monotonic() - began)
 
     # -- what others do to our rules ------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class Loop:
         if thorough:
             self._changed_by_others = False
         if damage:
-            self._metrics.repairs.add()
+            self.metrics.repairs.add()
             log.warning("%s%s; written anew", damage, f" (changed by {by})" if by else "")
             self._whole = False
 
@@ -273,19 +273,19 @@ class Loop:
 
     def _done(self, took: float, full: bool, changes: list[Change], triggers: list[float]) -> None:
         now = self._clock.wall()
-        self._metrics.sync_seconds.observe(took)
-        which = self._metrics.full_sync_seconds if full else self._metrics.partial_sync_seconds
+        self.metrics.sync_seconds.observe(took)
+        which = self.metrics.full_sync_seconds if full else self.metrics.partial_sync_seconds
         which.observe(took)
-        self._metrics.last_sync.set(now)
+        self.metrics.last_sync.set(now)
         if not full:  # the first list tells of causes long past
             for cause in triggers:
-                self._metrics.programming_seconds.observe(max(0.0, now - cause))
+                self.metrics.programming_seconds.observe(max(0.0, now - cause))
         with self._lock:
             waiting = len(self._dirty)
-        self._metrics.pending.set(waiting)
+        self.metrics.pending.set(waiting)
         for number, policy in enumerate(("internal", "external")):
             count = sum(counts[number] for counts in self._no_local.values())
-            self._metrics.no_local_endpoints.set(count, traffic_policy=policy)
+            self.metrics.no_local_endpoints.set(count, traffic_policy=policy)
         if not waiting:
             self._wellness.updated()
         self._said = ""
@@ -299,7 +299,7 @@ class Loop:
     def _failed(self, error: Failed) -> None:
         self._whole = False
         if self._backend:
-            self._metrics.failures[self._backend.name].add()
+            self.metrics.failures[self._backend.name].add()
         if str(error) != self._said:
             log.error("the service rules can't be written; will try again: %s", error)
         self._said = str(error)

@@ -49,6 +49,12 @@ class Histogram:
             self._counts[bisect_left(self._bounds, seconds)] += 1
             self._sum += seconds
 
+    @property
+    def count(self) -> int:
+        """How many were observed."""
+        with self._lock:
+            return sum(self._counts)
+
     def lines(self) -> Iterator[str]:
         yield from _heading(self.name, "histogram", self._about)
         with self._lock:

@@ -7,7 +7,7 @@ import sys
 
 from tests.bench.rows import Row, table
 
-SUBJECTS = ("pods", "footprint", "scheduling")
+SUBJECTS = ("pods", "footprint", "scheduling", "services")
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 _NEWNET = 0x40000000
@@ -31,7 +32,8 @@ REFUSED, SILENT = "refused", "silent"
 
 @dataclass(frozen=True)
 class Answer:
-    """`by`: the server's name, or REFUSED or SILENT; `saw`: the source address it saw."""
+    """`by`: the server's name, or REFUSED or SILENT, or another error's text; `saw`: the source
+    address that the server saw."""
 
     by: str
     saw: str = ""
@@ -150,7 +152,7 @@ class ServiceNet:
             f"pod{number}",
             self.far if far else f"{self._id}p{number}",
             f"10.244.{side}.{number}",
-            f"fd00:244:{side}::{number:x}",
+            str(ip_address(f"fd00:244:{side}::{number:x}")),
             far,
         )
         if far:
@@ -236,8 +238,10 @@ class ServiceNet:
                 name, _, saw = client.recv(256).decode().partition(" ")
             except TimeoutError:
                 return Answer(SILENT)
-            except OSError:
+            except ConnectionRefusedError:
                 return Answer(REFUSED)
+            except OSError as error:
+                return Answer(error.strerror)
         return Answer(name, saw)
 
     def spread(

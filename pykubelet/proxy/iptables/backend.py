@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from pykubelet.errors import Failed
 from pykubelet.proxy import nfnetlink
@@ -102,25 +103,30 @@ class _Family:
 
     def sync(self, wanted: Mapping[str, Ports]) -> None:
         before, counts = self._saved()
-        of_services = [rules(ports, self._settings, self._family) for ports in wanted.values()]
-        of_services = [one for one in of_services if one.lines]
-        chains = {c: len(content) for one in of_services for c, content in one.chains.items()}
         lines = [*frame(self._settings, self._family), *self._health]
         last = [
             ("nat", names.SERVICES, rule) for rule in node_port_jumps(self._settings, self._family)
         ]
-        of_all = [line for one in of_services for line in one.lines]
         # Of the old kind, each transaction carries the whole table to the kernel and back.
-        size = restore.PIECE if self.over_nftables else max(1, len(of_services))
+        size = restore.PIECE if self.over_nftables else max(1, len(wanted))
+        chains: dict[str, int] = {}
+        of_all: list[Line] = []
+
+        def of_services() -> Iterator[Rules]:
+            for ports in wanted.values():
+                one = rules(ports, self._settings, self._family)
+                if one.lines:
+                    chains.update((name, len(content)) for name, content in one.chains.items())
+                    of_all.extend(one.lines)
+                    yield one
+
         if before:
-            for text in restore.pieces(of_services, size):
-                self._restore(text)
+            self._restore_all(restore.pieces(of_services(), size))
             everything = [*lines, *of_all, *last]
             self._restore(restore.fixed("nat", everything) + restore.fixed("filter", everything))
         else:
             self._restore(restore.fixed("nat", lines) + restore.fixed("filter", lines))
-            for text in restore.pieces(of_services, size, with_lines=True):
-                self._restore(text)
+            self._restore_all(restore.pieces(of_services(), size, with_lines=True))
             self._restore(restore.appended(last))
         self._place_jumps(counts)
         needed = chains.keys() | set(names.FIXED["nat"])
@@ -248,6 +254,12 @@ class _Family:
         except Failed:
             return False
         return True
+
+    def _restore_all(self, texts: Iterable[str]) -> None:
+        """One after the other; the next is written while one is carried to the kernel."""
+        with ThreadPoolExecutor(1) as runner:
+            for done in [runner.submit(self._restore, text) for text in texts]:
+                done.result()
 
     def _restore(self, text: str) -> None:
         if text:

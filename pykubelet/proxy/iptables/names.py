@@ -66,4 +66,5 @@ def is_ours(table: str, chain: str) -> bool:
 
 
 def _hash(text: str) -> str:
-    return base64.b32encode(hashlib.sha256(text.encode()).digest())[:16].decode()
+    # Ten bytes are sixteen letters.
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:10]).decode()

@@ -57,13 +57,12 @@ def rules(ports: Iterable[ServicePort], settings: Settings, family: int) -> Rule
 
 
 def _port(found: Rules, port: ServicePort, settings: Settings) -> None:
-    cluster = names.of_service(CLUSTER, port)
-    local = names.of_service(LOCAL, port)
-    external = names.of_service(EXTERNAL, port)
-    firewall = names.of_service(FIREWALL, port)
     externals = list(port.externals())
     uses_cluster = not port.internal_local or bool(externals)
     uses_local = port.internal_local or port.external_local
+    cluster = names.of_service(CLUSTER, port) if uses_cluster else ""
+    local = names.of_service(LOCAL, port) if uses_local else ""
+    chain_of = {e: names.of_endpoint(port, e) for e in port.reachable()}
 
     internal = local if port.internal_local else cluster
     about = _comment(f"{port.title} cluster IP")
@@ -80,12 +79,14 @@ def _port(found: Rules, port: ServicePort, settings: Settings) -> None:
             # KUBE-FORWARD lets marked packets pass: none may be marked that is to be refused.
             if name == internal and endpoints:
                 chain += _off_cluster(settings, port, f"{about} {to}")
-            chain += _choice(port, endpoints)
-    for endpoint in port.reachable():
-        found.chains[names.of_endpoint(port, endpoint)] = list(_endpoint(port, endpoint))
+            chain += _choice(port, endpoints, [chain_of[e] for e in endpoints])
+    for endpoint, name in chain_of.items():
+        found.chains[name] = list(_endpoint(port, endpoint, name))
 
     if not externals:
         return
+    external = names.of_service(EXTERNAL, port)
+    firewall = names.of_service(FIREWALL, port)
     found.chains[external] = list(_external(port, settings, cluster, local))
     guarded = set(port.firewalled)
     for frontend in externals:
@@ -142,8 +143,7 @@ def _off_cluster(settings: Settings, port: ServicePort, match: str) -> Iterator[
         yield f"{match} -j {names.MARK_OFF_CLUSTER}"
 
 
-def _choice(port: ServicePort, endpoints: tuple[Endpoint, ...]) -> Iterator[str]:
-    chains = [names.of_endpoint(port, endpoint) for endpoint in endpoints]
+def _choice(port: ServicePort, endpoints: tuple[Endpoint, ...], chains: list[str]) -> Iterator[str]:
     abouts = [_comment(f"{port.title} -> {names.address(e)}") for e in endpoints]
     if port.affinity_seconds:
         for about, chain in zip(abouts, chains, strict=True):
@@ -156,16 +156,12 @@ def _choice(port: ServicePort, endpoints: tuple[Endpoint, ...]) -> Iterator[str]
         left -= 1
 
 
-def _endpoint(port: ServicePort, endpoint: Endpoint) -> Iterator[str]:
+def _endpoint(port: ServicePort, endpoint: Endpoint, chain: str) -> Iterator[str]:
     about = _comment(port.title)
     if endpoint.here:
         # Only a pod of this node can reach itself through this node.
         yield f"{about} -s {endpoint.ip} -j {MARK_MASQUERADE}"
-    remember = (
-        f" -m recent --name {names.of_endpoint(port, endpoint)} --set"
-        if port.affinity_seconds
-        else ""
-    )
+    remember = f" -m recent --name {chain} --set" if port.affinity_seconds else ""
     to = f"-j DNAT --to-destination {names.address(endpoint)}"
     yield f"{about}{remember} -p {port.protocol} {to}"
 

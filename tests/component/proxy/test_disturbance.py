@@ -234,6 +234,35 @@ def test_a_udp_client_that_goes_on_sending_is_led_away_from_a_vanished_endpoint(
         assert answers() == pod.name
 
 
+def test_sctp_is_programmed_like_the_others(services: Services, pod: Pod) -> None:
+    """Without traffic: not every kernel speaks it."""
+    sctp = [port(80, "SCTP", node_port=30080)]
+    services.apply(
+        service("web", "10.96.0.10", "fd00:96::10", ports=sctp, type="NodePort",
+                sessionAffinity="ClientIP"),
+        slice_("web", endpoint(pod.ip, "node"), ports=[port(8080, "SCTP")]),
+        slice_("web", endpoint(pod.ip6, "node"), ports=[port(8080, "SCTP")], family="IPv6"),
+    )  # fmt: skip
+    assert not services.damage()
+
+
+def test_a_storm_of_changes_costs_few_transactions(
+    net: ServiceNet, running: World, pod: Pod
+) -> None:
+    """500 changes in a second, and traffic comes right."""
+    import time
+
+    before = running.loop.metrics.sync_seconds.count
+    began = time.monotonic()
+    for number in range(500):
+        ip = pod.ip if number == 499 else f"10.244.0.{100 + number % 100}"
+        running.put(slice_("web", endpoint(ip, "node")))
+        time.sleep(0.002)
+    until(lambda: net.ask(net.client, "10.96.0.10", 80).by == pod.name, "it answers", 2.0)
+    took = time.monotonic() - began
+    assert running.loop.metrics.sync_seconds.count - before <= took / 0.02 + 2
+
+
 def test_clients_are_remembered_while_the_rules_are_written_anew(
     net: ServiceNet, services: Services, pod: Pod
 ) -> None:

@@ -286,17 +286,19 @@ def test_services_that_are_gone_leave_nothing_behind(
 def test_no_request_is_lost_while_endpoints_are_replaced(
     net: ServiceNet, services: Services, pods: Pods
 ) -> None:
-    """A rolling update: one by one, endpoints end (they still serve) and others come."""
+    """A rolling update: one by one, endpoints end (they still serve) and others come. At an address
+    of its own: the kernel may take a new connection for an old one of another test, if it has the
+    same port."""
     import threading
 
-    services.apply(service("web", "10.96.0.10"), slice_("web", of(pods[0]), of(pods[1])))
+    services.apply(service("web", "10.96.0.77"), slice_("web", of(pods[0]), of(pods[1])))
     lost: list[str] = []
     stop = threading.Event()
 
     def ask() -> None:
         while not stop.is_set():
-            answer = net.ask(net.client, "10.96.0.10", 80, timeout=2)
-            if answer.by in (REFUSED, SILENT):
+            answer = net.ask(net.client, "10.96.0.77", 80, timeout=2)
+            if not answer.saw:
                 lost.append(answer.by)
 
     clients = [threading.Thread(target=ask) for _ in range(3)]
