@@ -1,7 +1,8 @@
 """Reads the tables of types (`*.schema`), one type at a time, when somebody first asks for it.
 
 There is one table for each group-version, with the facts of its Go declarations, made by
-`tests/support/schema_tables.py`. A type is called `core/v1.Pod`: the folder of its package, and its name.
+`tests/support/schema_tables.py`. A type is called `core/v1.Pod`: the folder of its package, and its
+name.
 
     enum Protocol TCP UDP SCTP          an enumerated string; `-` stands for the empty one
     type Service object                 an API object: it has apiVersion and kind besides
