@@ -15,7 +15,7 @@ cd "$root" || exit 2
 
 # How long a stage may take, and all of it, in minutes. A stage that hangs must not take the others'
 # results away.
-declare -A limit=([unit]=10 [component]=14 [node]=16 [lab]=20)
+declare -A limit=([unit]=10 [component]=14 [node]=16 [lab]=30)
 total=${TOTAL_MINUTES:-48}
 jobs=${JOBS:-2}
 
