@@ -175,7 +175,7 @@ if wants component || wants node || wants lab; then
     # conflicts with other vendors' kubectl, see below.
     system+=(containerd runc iptables nftables conntrack iproute2 procps kmod busybox-static
         catatonit containernetworking-plugins openssl e2fsprogs
-        libsystemd-dev pkg-config gcc python3-dev) # the last four build systemd-python
+        libsystemd-dev pkg-config gcc libc6-dev python3-dev) # the last five build systemd-python
 fi
 # The lab builds a Debian for its virtual machine, and wheels for the system's own Python.
 wants lab && system+=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring zstd lz4 cpio
