@@ -171,10 +171,10 @@ say "set-up"
 system=()
 if wants component || wants node || wants lab; then
     # busybox-static and catatonit become the test images, containernetworking-plugins is the
-    # reference that our own CNI plugin is measured against. kubernetes-client is not among them: it
-    # conflicts with other vendors' kubectl, see below.
+    # reference that our own CNI plugin is measured against, etcd the other store of the API server.
+    # kubernetes-client is not among them: it conflicts with other vendors' kubectl, see `client`.
     system+=(containerd runc iptables nftables conntrack iproute2 procps kmod busybox-static
-        catatonit containernetworking-plugins openssl e2fsprogs
+        catatonit containernetworking-plugins etcd-server openssl e2fsprogs
         libsystemd-dev pkg-config gcc libc6-dev python3-dev) # the last five build systemd-python
 fi
 # The lab builds a Debian for its virtual machine, and wheels for the system's own Python.
