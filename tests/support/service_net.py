@@ -27,6 +27,18 @@ from pathlib import Path
 _NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
+#: A node forwards; and it says no as often as it is asked, for that is what tests look at.
+_SETTINGS = {
+    "ipv4/ip_forward": "1",
+    "ipv6/conf/all/forwarding": "1",
+    "ipv4/icmp_ratelimit": "0",
+    "ipv6/icmp/ratelimit": "0",
+    "ipv4/icmp_msgs_per_sec": "1000000",
+    "ipv4/icmp_msgs_burst": "1000000",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/default/send_redirects": "0",
+}
+
 REFUSED, SILENT = "refused", "silent"
 
 
@@ -103,10 +115,8 @@ class ServiceNet:
         for name in (self.node, self.far, self.client):
             self._namespace(name)
         with inside(self.node):
-            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-            Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
-            Path("/proc/sys/net/ipv4/icmp_ratelimit").write_text("0")
-            Path("/proc/sys/net/ipv6/icmp/ratelimit").write_text("0")
+            for name, value in _SETTINGS.items():
+                Path(f"/proc/sys/net/{name}").write_text(value)
         self.on(self.node, "ip link add br0 type bridge", "ip link set br0 up")
         self._address(self.node, "br0", "10.244.0.1/24", "fd00:244:0::1/64")
         # A service address must have a route before it is translated.
