@@ -22,6 +22,7 @@ from pykubelet.errors import Failed
 
 log = logging.getLogger(__name__)
 
+_TRIES = 20
 TCP_IDLE_SECONDS = 10.0
 TCP_CONNECTIONS = 256
 #: An answer from outside is kept no longer than this, whatever its own TTLs say.
@@ -102,6 +103,18 @@ class DnsServer:
         self.port = 0
 
     async def start(self, address: str, port: int) -> None:
+        """Raises OSError where the port can't be had. Port 0 looks for one that is free for both
+        UDP and TCP, which the kernel only knows of each."""
+        for left in reversed(range(_TRIES if port == 0 else 1)):
+            try:
+                await self._listen(address, port)
+                return
+            except OSError:
+                await self.stop()
+                if not left:
+                    raise
+
+    async def _listen(self, address: str, port: int) -> None:
         loop = asyncio.get_running_loop()
         self._udp, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self), local_addr=(address, port)

@@ -1,6 +1,7 @@
 """The last page of `tests/run.sh`: what failed, what couldn't run and why, and one line of counts.
 
-Reads a folder that the script filled: a JUnit file for each stage, `checks` (a line for each check:
+Reads a folder that the script filled: a JUnit file for each stage (and `STAGE.again` of what was
+tried a second time), `checks` (a line for each check:
 `passed NAME` or `failed NAME`) and `cannot` (what couldn't run at all, one reason a line). Exits
 with 1 where anything failed, or where nothing ran.
 """
@@ -17,6 +18,7 @@ def summarise(folder: Path) -> tuple[list[str], bool]:
     """The lines to print, and whether all is well."""
     counts: Counter[str] = Counter()
     failed: list[str] = []
+    again: list[str] = []
     skipped: defaultdict[str, list[str]] = defaultdict(list)
     for line in _lines(folder / "checks"):
         outcome, _, name = line.partition(" ")
@@ -30,8 +32,13 @@ def summarise(folder: Path) -> tuple[list[str], bool]:
             counts["failed"] += 1
             failed.append(f"{report.stem}: its report can't be read")
             continue
+        second = _second_try(report.with_suffix(".again"))
         for case in cases:
             outcome, why = _outcome(case)
+            key = (case.get("classname"), case.get("name"))
+            if outcome == "failed" and key in second:
+                outcome = "passed"
+                again.append(f"{key[0]}::{key[1]}: {why}")
             counts[outcome] += 1
             name = f"{case.get('classname')}::{case.get('name')}"
             if outcome == "failed":
@@ -42,11 +49,25 @@ def summarise(folder: Path) -> tuple[list[str], bool]:
     for why, names in skipped.items():
         which = names[0] if len(names) == 1 else f"{len(names)} tests ({names[0]}, …)"
         lines.append(f"skipped: {which}: {why}")
+    lines += [f"passed only at the second try: {each}" for each in again]
     lines += [f"couldn't run: {each}" for each in _lines(folder / "cannot")]
     lines.append(
         f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"
     )
     return lines, bool(counts["passed"]) and not counts["failed"]
+
+
+def _second_try(report: Path) -> set[tuple[str | None, str | None]]:
+    """The tests that passed when they were tried once more."""
+    try:
+        cases = ElementTree.parse(report).iter("testcase")
+        return {
+            (case.get("classname"), case.get("name"))
+            for case in cases
+            if _outcome(case)[0] == "passed"
+        }
+    except (OSError, ElementTree.ParseError):
+        return set()
 
 
 def _outcome(case: ElementTree.Element) -> tuple[str, str]:

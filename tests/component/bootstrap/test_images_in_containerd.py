@@ -12,6 +12,7 @@ from pykubelet.bootstrap.images.store import Store
 from pykubelet.cli import images as command
 from pykubelet.errors import Invalid, Unavailable
 from tests.support.machine import Machine
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -55,6 +56,7 @@ def test_the_node_makes_its_own_images_and_pause_ends_on_sigterm() -> None:
         assert output(machine, recipes.HELLO, "sh", "-c", "echo $((6*7))") == "42\n"
         machine.ctr("run", "--detach", "--cgroup", machine.cgroup_root, recipes.PAUSE, "p")
         machine.ctr("tasks", "kill", "p")
+        until(lambda: "STOPPED" in machine.ctr("tasks", "list"), "it ends when it is told to")
         machine.ctr("tasks", "delete", "p")
 
 
@@ -69,6 +71,7 @@ def test_without_catatonit_the_shell_holds_the_sandbox(
         name = "docker.io/library/pause:latest"
         machine.ctr("run", "--detach", "--cgroup", machine.cgroup_root, name, "p")
         machine.ctr("tasks", "kill", "p")
+        until(lambda: "STOPPED" in machine.ctr("tasks", "list"), "it ends when it is told to")
         machine.ctr("tasks", "delete", "p")
 
 

@@ -40,3 +40,16 @@ def test_a_report_that_was_cut_off_is_a_failure(tmp_path: Path) -> None:
     lines, good = summarise(tmp_path)
     assert not good
     assert lines[0] == "failed: node: its report can't be read"
+
+
+def test_what_passed_only_at_the_second_try_counts_and_is_named(tmp_path: Path) -> None:
+    case = '<testcase classname="a.b" name="shaky">{}</testcase>'
+    solid = '<testcase classname="a.b" name="broken"><failure message="no"/></testcase>'
+    failed = case.format('<failure message="too slow"/>')
+    (tmp_path / "node.xml").write_text(f"<testsuite>{failed}{solid}</testsuite>")
+    (tmp_path / "node.again").write_text(f"<testsuite>{case.format('')}{solid}</testsuite>")
+    lines, well = summarise(tmp_path)
+    assert "passed only at the second try: a.b::shaky: too slow" in lines
+    assert "failed: a.b::broken: no" in lines
+    assert lines[-1] == "1 passed, 1 failed, 0 skipped"
+    assert not well
