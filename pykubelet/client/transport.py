@@ -12,7 +12,6 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,20 +52,27 @@ class Stream(Protocol):
         """End it from another thread; the iteration stops."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Where the server is and who we are, as a kubeconfig resolves it; texts are PEM.
+class Access(Protocol):
+    """Where the server is and who we are, as a kubeconfig resolves it (`pki.kubeconfig.Kubeconfig`
+    is one); texts are PEM, empty where absent.
 
     `token_file` is read again for every request, since tokens are rotated in place.
     """
 
-    server: str
-    authority: str = ""
-    certificate: str = ""
-    key: str = ""
-    token: str = ""
-    token_file: str = ""
-    insecure: bool = False
+    @property
+    def server(self) -> str: ...
+    @property
+    def authority(self) -> str: ...
+    @property
+    def certificate(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def token_file(self) -> str: ...
+    @property
+    def insecure(self) -> bool: ...
 
 
 class _Adapter(HTTPAdapter):

@@ -15,7 +15,7 @@ from pykubelet.client.api import Api
 from pykubelet.client.events import EventRecorder
 from pykubelet.client.informer import Informer
 from pykubelet.client.resources import NODES, RUNTIME_CLASSES
-from pykubelet.client.transport import Access, HttpTransport
+from pykubelet.client.transport import HttpTransport
 from pykubelet.kubelet import membership
 from pykubelet.kubelet.config.configuration import Configuration
 from pykubelet.kubelet.events import WARNING, Event, Recorder
@@ -35,20 +35,6 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 
-def access(path: Path) -> Access:
-    """Who we are and where the server is, from a kubeconfig. Raises Invalid."""
-    found = kubeconfig.read(path)
-    return Access(
-        server=found.server,
-        authority=found.authority,
-        certificate=found.certificate,
-        key=found.key,
-        token=found.token,
-        token_file=found.token_file,
-        insecure=found.insecure,
-    )
-
-
 class ClusterLink:
     """`join` once the pods have a manager; then `start`. `loops` are the threads to be alive."""
 
@@ -66,7 +52,7 @@ class ClusterLink:
         self._report = report
         self._recorder = recorder
         self._on_object = on_object
-        self.api = Api(HttpTransport(access(Path(config.kubeconfig)), "pykubelet-agent"))
+        self.api = Api(HttpTransport(kubeconfig.read(Path(config.kubeconfig)), "pykubelet-agent"))
         self.sources = ClusterSources(self.api, local, self._object_changed)
         self.pods = ClusterPods(self.api, report.name, self._pods_changed, self._mirror_changed)
         self.reporting = Reporting(self.api, self.pods.get, self._node_reference, self._warn)
