@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from pykubelet.objects import fields, names
 from pykubelet.objects.fields import FieldError, Path
 from pykubelet.objects.validation.rules import Errors, Json, named, not_negative
@@ -81,6 +84,23 @@ def annotation_map(given: Json | None, path: Path) -> Errors:
         yield fields.too_long(path, _ANNOTATIONS_LIMIT)
 
 
+#: Of label and node selectors alike.
+SET_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+
+
+def set_values(operator: str, values: Sequence[Any], at: Path) -> Errors:
+    """Whether one of `SET_OPERATORS` has values where it needs them, and none where not."""
+    if operator in ("In", "NotIn"):
+        if not values:
+            yield fields.required(
+                (*at, "values"), "must be specified when `operator` is 'In' or 'NotIn'"
+            )
+    elif values:
+        yield fields.forbidden(
+            (*at, "values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        )
+
+
 def label_selector(selector: Json | None, path: Path) -> Errors:
     """A `metav1.LabelSelector`."""
     if not selector:
@@ -89,17 +109,8 @@ def label_selector(selector: Json | None, path: Path) -> Errors:
     for index, one in enumerate(selector.get("matchExpressions") or ()):
         at = (*path, "matchExpressions", index)
         operator, values = one.get("operator"), one.get("values") or ()
-        if operator in ("In", "NotIn"):
-            if not values:
-                yield fields.required(
-                    (*at, "values"), "must be specified when `operator` is 'In' or 'NotIn'"
-                )
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                yield fields.forbidden(
-                    (*at, "values"),
-                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                )
+        if operator in SET_OPERATORS:
+            yield from set_values(operator, values, at)
         else:
             yield fields.invalid((*at, "operator"), operator or "", "not a valid selector operator")
         yield from label_key(one.get("key") or "", (*at, "key"))

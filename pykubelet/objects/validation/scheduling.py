@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pykubelet.objects import fields, names
 from pykubelet.objects.fields import Path
-from pykubelet.objects.validation.meta import label_key, label_selector, labels
+from pykubelet.objects.validation.meta import (
+    SET_OPERATORS,
+    label_key,
+    label_selector,
+    labels,
+    set_values,
+)
 from pykubelet.objects.validation.rules import Errors, Json, chosen, named, positive
 
 EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
@@ -78,17 +84,8 @@ def node_term(term: Json, path: Path) -> Errors:
     for index, one in enumerate(term.get("matchExpressions") or ()):
         at = (*path, "matchExpressions", index)
         operator, values = one.get("operator"), one.get("values") or ()
-        if operator in ("In", "NotIn"):
-            if not values:
-                yield fields.required(
-                    (*at, "values"), "must be specified when `operator` is 'In' or 'NotIn'"
-                )
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                yield fields.forbidden(
-                    (*at, "values"),
-                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                )
+        if operator in SET_OPERATORS:
+            yield from set_values(operator, values, at)
         elif operator in ("Gt", "Lt"):
             if len(values) != 1:
                 yield fields.required(
